@@ -1,0 +1,3 @@
+//! Builds the keeper and pause programs that the executables embed.
+
+fn main() {}

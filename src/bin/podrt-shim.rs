@@ -1,0 +1,3 @@
+//! The pod shim: one per pod, started by the keeper.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `podrt` command.
+
+fn main() {}

@@ -1,0 +1,6 @@
+//! The only room with `unsafe` and raw system calls. Everything here is a thin,
+//! typed wrapper; what to do with it is decided elsewhere.
+
+pub mod error;
+
+pub use error::SyscallError;
