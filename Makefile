@@ -1,0 +1,113 @@
+# podrt: build, run and test with one command each. `make help` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# --- what a machine needs ---------------------------------------------------
+# Debian packages, named here and nowhere else.
+BUILD_PACKAGES := gcc musl-tools busybox-static
+TEST_PACKAGES  := iproute2 util-linux procps
+PEER_PACKAGES  := crun runc podman skopeo umoci
+RUST_ARCH      := $(shell uname -m)
+MUSL_TARGET    := $(RUST_ARCH)-unknown-linux-musl
+GNU_TARGET     := $(RUST_ARCH)-unknown-linux-gnu
+
+# musl where the target is there or can be had; glibc, linked statically, where not.
+TARGET  = $(shell rustup target list --installed 2>/dev/null | grep -qx $(MUSL_TARGET) && echo $(MUSL_TARGET) || echo $(GNU_TARGET))
+OUT     = target/$(TARGET)
+RELEASE = $(OUT)/release
+DEBUG   = $(OUT)/debug
+PREFIX ?= /usr/local
+SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+FIXTURE := target/fixtures/rootfs
+FIXTURE_IMAGE := podrt.local/fixture:latest
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{ printf "  %-14s %s\n", $$1, $$2 }'
+
+.PHONY: deps
+deps: ## Install the Debian packages and the Rust target that building and testing need
+	@integration/tools/packages $(BUILD_PACKAGES) $(TEST_PACKAGES)
+	@rustup target list --installed 2>/dev/null | grep -qx $(MUSL_TARGET) \
+	  || rustup target add $(MUSL_TARGET) \
+	  || echo "make: no $(MUSL_TARGET) here, building for $(GNU_TARGET), linked statically" >&2
+
+.PHONY: build
+build: deps ## Build the release executables
+	@$(MAKE) --no-print-directory compile
+
+# A second make, so that TARGET is looked up after deps installed it.
+.PHONY: compile
+compile:
+	cargo build --release --target $(TARGET)
+
+.PHONY: fixtures
+fixtures: deps ## Build the root file system of the fixture image
+	@rootfs-fixtures/build.sh
+
+.PHONY: load
+load: build fixtures ## Load the fixture image into the image store
+	@$(MAKE) --no-print-directory load-image
+
+.PHONY: load-image
+load-image:
+	$(SUDO) $(RELEASE)/podrt image import $(FIXTURE) $(FIXTURE_IMAGE)
+
+EXAMPLE ?= docs/examples/hello.yaml
+.PHONY: run
+run: load ## Set everything up and run an example pod (EXAMPLE=pod.yaml for another)
+	@$(MAKE) --no-print-directory run-pod
+
+.PHONY: run-pod
+run-pod:
+	$(SUDO) $(RELEASE)/podrt run --rm $(EXAMPLE)
+
+.PHONY: test
+test: test-unit test-host ## Set everything up and pass all tests
+
+.PHONY: test-unit
+test-unit: deps ## Unit and property tests
+	@$(MAKE) --no-print-directory cargo-test ARGS=--lib
+
+.PHONY: test-host
+test-host: deps fixtures ## Black-box tests of the built command on this machine, as root (FILTER=name)
+	@rm -f target/skipped-tests
+	@$(MAKE) --no-print-directory cargo-test ARGS="--test integration -- $(FILTER)"
+	@integration/tools/skipped target/skipped-tests
+
+
+# The black-box tests need root, so a user who is not runs all of cargo under sudo.
+.PHONY: cargo-test
+cargo-test:
+	$(if $(SUDO),$(SUDO) --preserve-env,env) PODRT_SKIP_LOG=$(CURDIR)/target/skipped-tests \
+	  cargo test --target $(TARGET) $(ARGS)
+
+.PHONY: check
+check: deps ## Format, lints, documentation, and that aarch64 compiles
+	cargo fmt --check
+	@$(MAKE) --no-print-directory lint
+
+.PHONY: lint
+lint:
+	cargo clippy --all-targets --target $(TARGET) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib --target $(TARGET)
+
+.PHONY: bench
+bench: build fixtures ## Compare with crun, runc and podman in one run; prints a Markdown table
+	@integration/tools/packages $(PEER_PACKAGES)
+	@$(MAKE) --no-print-directory bench-run
+
+.PHONY: bench-run
+bench-run:
+	$(SUDO) integration/bench/run $(RELEASE)
+
+.PHONY: install
+install: build ## Install podrt and its shim below PREFIX (/usr/local)
+	$(SUDO) install -D -m 0755 $(RELEASE)/podrt $(DESTDIR)$(PREFIX)/bin/podrt
+	$(SUDO) install -D -m 0755 $(RELEASE)/podrt-shim $(DESTDIR)$(PREFIX)/bin/podrt-shim
+
+.PHONY: clean
+clean: ## Remove what was built
+	cargo clean

@@ -1,0 +1,87 @@
+//! What a test may have left on the machine.
+
+use std::fs;
+use std::path::Path;
+
+/// Processes, mounts, cgroups, container state and machine-wide records that
+/// belong to the world in `dir` or bear one of its `marks`.
+pub fn find(dir: &Path, marks: &[String], root: &Path) -> Vec<String> {
+    let dir = dir.to_string_lossy();
+    let mut left = processes(&dir, marks);
+    left.extend(mounts(&dir));
+    left.extend(cgroups(Path::new("/sys/fs/cgroup"), marks, 0));
+    left.extend(states(root));
+    left.extend(machine_records(&dir));
+    left
+}
+
+fn processes(dir: &str, marks: &[String]) -> Vec<String> {
+    let mut left = Vec::new();
+    for entry in fs::read_dir("/proc").expect("/proc").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.bytes().all(|b| b.is_ascii_digit()) || name == std::process::id().to_string() {
+            continue;
+        }
+        let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
+        let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
+        let cgroup = String::from_utf8_lossy(&read("cgroup")).into_owned();
+        let ours = command.contains(dir) || marks.iter().any(|mark| cgroup.contains(mark));
+        if ours {
+            left.push(format!("process {name}: {command}"));
+        }
+    }
+    left
+}
+
+fn mounts(dir: &str) -> Vec<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+    table.lines().filter(|line| line.contains(dir)).map(|line| format!("mount {line}")).collect()
+}
+
+fn cgroups(folder: &Path, marks: &[String], depth: usize) -> Vec<String> {
+    let mut left = Vec::new();
+    let Ok(entries) = fs::read_dir(folder) else { return left };
+    for entry in entries.flatten() {
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if marks.iter().any(|mark| name.contains(mark)) {
+            left.push(format!("cgroup {}", entry.path().display()));
+        }
+        if depth < 6 {
+            left.extend(cgroups(&entry.path(), marks, depth + 1));
+        }
+    }
+    left
+}
+
+fn states(root: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name() != "pods")
+        .map(|entry| format!("state {}", entry.path().display()))
+        .chain(pod_states(root))
+        .collect()
+}
+
+/// Folders of pods that have no record any more.
+fn pod_states(root: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(root.join("pods")) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.path().is_dir() && entry.file_name().len() == 36)
+        .filter(|entry| !entry.path().join("plan.json").exists())
+        .map(|entry| format!("pod state without a record {}", entry.path().display()))
+        .collect()
+}
+
+fn machine_records(dir: &str) -> Vec<String> {
+    let Ok(entries) = fs::read_dir("/run/podrt-machine") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| fs::read_to_string(entry.path()).is_ok_and(|text| text.contains(dir)))
+        .map(|entry| format!("machine record in {}", entry.path().display()))
+        .collect()
+}
