@@ -12,6 +12,7 @@ pub mod event;
 pub mod exit;
 pub mod expansion;
 pub mod ids;
+pub mod object;
 pub mod plan;
 pub mod quantity;
 pub mod roots;
