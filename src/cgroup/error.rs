@@ -1,0 +1,90 @@
+//! What can go wrong with a cgroup.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::model::ErrorKind;
+use crate::sys::SyscallError;
+
+/// A failed operation on a cgroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The machine's cgroup mounts cannot be found.
+    Detect { source: SyscallError },
+    /// A path that is not absolute, or has `..` or control characters.
+    Path(String),
+    /// No such cgroup in any hierarchy.
+    Missing(String),
+    /// A cgroup of that name has processes.
+    InUse(String),
+    /// A limit was asked for whose controller the machine lacks (or does not
+    /// delegate to this cgroup).
+    MissingController { controller: String, setting: String },
+    /// A value the kernel has no word for.
+    Value { setting: &'static str, value: String },
+    /// A file or directory of the cgroup file system failed.
+    File { action: &'static str, path: PathBuf, value: String, source: SyscallError },
+    /// Processes did not end after SIGKILL.
+    Unkillable { path: String, pids: Vec<i32> },
+    /// Freezing or thawing did not finish.
+    Freeze { path: String, wanted: &'static str },
+    /// The device program was refused.
+    Devices { path: String, source: SyscallError },
+    /// Removal went on past these.
+    Remove { path: String, failures: Vec<Error> },
+}
+
+impl Error {
+    /// The class of this error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Detect { source } | Self::File { source, .. } | Self::Devices { source, .. } => {
+                source.kind()
+            }
+            Self::Path(_) | Self::Value { .. } => ErrorKind::InvalidInput,
+            Self::Missing(_) => ErrorKind::NotFound,
+            Self::InUse(_) => ErrorKind::AlreadyExists,
+            Self::MissingController { .. } => ErrorKind::Unsupported,
+            Self::Unkillable { .. } | Self::Freeze { .. } => ErrorKind::TimedOut,
+            Self::Remove { .. } => ErrorKind::System,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Detect { source } => write!(f, "find cgroup mounts: {source}"),
+            Self::Path(path) => write!(f, "use cgroup path {path:?}: not a plain absolute path"),
+            Self::Missing(path) => write!(f, "open cgroup {path:?}: does not exist"),
+            Self::InUse(path) => write!(f, "create cgroup {path:?}: it has processes already"),
+            Self::MissingController { controller, setting } => {
+                write!(f, "set {setting}: controller {controller:?} is not available")
+            }
+            Self::Value { setting, value } => write!(f, "set {setting}: bad value {value:?}"),
+            Self::File { action, path, value, source } if value.is_empty() => {
+                write!(f, "{action} {path:?}: {source}")
+            }
+            Self::File { action, path, value, source } => {
+                write!(f, "{action} {value:?} to {path:?}: {source}")
+            }
+            Self::Unkillable { path, pids } => {
+                write!(f, "kill cgroup {path:?}: processes {pids:?} are still there")
+            }
+            Self::Freeze { path, wanted } => write!(f, "freeze cgroup {path:?}: not {wanted} yet"),
+            Self::Devices { path, source } => {
+                write!(f, "set device rules of cgroup {path:?}: {source}")
+            }
+            Self::Remove { path, failures } => {
+                write!(f, "remove cgroup {path:?}: ")?;
+                for (index, failure) in failures.iter().enumerate() {
+                    write!(f, "{}{failure}", if index == 0 { "" } else { "; " })?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}

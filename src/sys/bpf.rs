@@ -1,0 +1,1 @@
+//! `bpf(2)`, as far as cgroup device programs need it.

@@ -1,0 +1,271 @@
+//! Paths inside a root that is not trusted: every component is resolved by the
+//! kernel below an open directory (`openat2(2)`, `RESOLVE_IN_ROOT`), so that
+//! no symlink, exchanged at whatever moment, leads out of it.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
+use nix::sys::stat::{FileStat, Mode, SFlag};
+
+use super::error::SyscallError;
+
+/// A directory that paths cannot leave.
+#[derive(Debug, Clone, Copy)]
+pub struct InRoot<'fd> {
+    root: BorrowedFd<'fd>,
+}
+
+/// How many times an open is tried again that a concurrent rename made unsure.
+const EAGAIN_TRIES: u32 = 128;
+
+impl<'fd> InRoot<'fd> {
+    /// Paths are resolved below `root`.
+    #[must_use]
+    pub fn new(root: BorrowedFd<'fd>) -> Self {
+        Self { root }
+    }
+
+    /// The root itself.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'fd> {
+        self.root
+    }
+
+    /// Opens `path` with these flags (`O_CLOEXEC` is added).
+    ///
+    /// # Errors
+    /// ELOOP for a magic link, ENOENT, ENOTDIR, EAGAIN when renames race on.
+    pub fn open(&self, path: &Path, flags: OFlag) -> Result<OwnedFd, SyscallError> {
+        self.open_mode(path, flags, Mode::empty(), ResolveFlag::RESOLVE_IN_ROOT)
+    }
+
+    /// Opens `path` only as a handle (`O_PATH`), following its last symlink
+    /// inside the root.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn handle(&self, path: &Path) -> Result<OwnedFd, SyscallError> {
+        self.open(path, OFlag::O_PATH)
+    }
+
+    /// Like [`Self::handle`], but a last component that is a symlink is opened
+    /// itself.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn handle_nofollow(&self, path: &Path) -> Result<OwnedFd, SyscallError> {
+        self.open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)
+    }
+
+    /// The directory `path`, made with missing parents where it does not exist.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; ENOTDIR where a component is a file, ELOOP for a
+    /// dangling symlink that leads nowhere creatable.
+    pub fn create_dirs(&self, path: &Path, mode: Mode) -> Result<OwnedFd, SyscallError> {
+        let directory = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        match self.open(path, directory) {
+            Err(error) if error.errno == Errno::ENOENT => {}
+            done => return done,
+        }
+        let mut existing = PathBuf::new();
+        let mut missing: Vec<&OsStr> = Vec::new();
+        for name in names(path)? {
+            if missing.is_empty() {
+                let next = existing.join(name);
+                match self.open(&next, directory) {
+                    Ok(_) => {
+                        existing = next;
+                        continue;
+                    }
+                    Err(error) if error.errno == Errno::ENOENT => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            missing.push(name);
+        }
+        let mut current = self.open(&existing, directory)?;
+        for name in missing {
+            current = make_dir(current.as_fd(), name, mode)?;
+        }
+        Ok(current)
+    }
+
+    /// A handle on the file `path`, an empty regular one being made (with
+    /// missing parents) where nothing exists.
+    ///
+    /// # Errors
+    /// As [`Self::create_dirs`].
+    pub fn create_file(&self, path: &Path, mode: Mode) -> Result<OwnedFd, SyscallError> {
+        match self.handle(path) {
+            Err(error) if error.errno == Errno::ENOENT => {}
+            done => return done,
+        }
+        let (parent, name) = split(path)?;
+        let parent = self.create_dirs(parent, Mode::from_bits_truncate(0o755))?;
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match nix::fcntl::openat(&parent, name, flags | OFlag::O_WRONLY, mode) {
+            Ok(_) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(failed("openat", name, errno)),
+        }
+        InRoot::new(parent.as_fd()).handle_nofollow(Path::new(name))
+    }
+
+    /// The target of the symlink `path`.
+    ///
+    /// # Errors
+    /// EINVAL when it is no symlink.
+    pub fn read_link(&self, path: &Path) -> Result<PathBuf, SyscallError> {
+        let link = self.handle_nofollow(path)?;
+        nix::fcntl::readlinkat(&link, "")
+            .map(PathBuf::from)
+            .map_err(|errno| failed("readlinkat", path.as_os_str(), errno))
+    }
+
+    fn open_mode(
+        &self,
+        path: &Path,
+        flags: OFlag,
+        mode: Mode,
+        resolve: ResolveFlag,
+    ) -> Result<OwnedFd, SyscallError> {
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC)
+            .mode(mode)
+            .resolve(resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        for _ in 0..EAGAIN_TRIES {
+            match nix::fcntl::openat2(self.root, path, how) {
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                done => return done.map_err(|errno| failed("openat2", path.as_os_str(), errno)),
+            }
+        }
+        Err(failed("openat2", path.as_os_str(), Errno::EAGAIN))
+    }
+}
+
+/// A directory `name` directly below `parent`: made, or opened where one is
+/// there already. A symlink of that name is refused.
+///
+/// # Errors
+/// ENOTDIR or ELOOP where `name` is something else.
+pub fn make_dir(parent: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> Result<OwnedFd, SyscallError> {
+    match nix::sys::stat::mkdirat(parent, name, mode) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(failed("mkdirat", name, errno)),
+    }
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    nix::fcntl::openat(parent, name, flags, Mode::empty())
+        .map_err(|errno| failed("openat", name, errno))
+}
+
+/// The parent and the last name of a path.
+///
+/// # Errors
+/// EINVAL when the path has no last name (`/`, `..`).
+pub fn split(path: &Path) -> Result<(&Path, &OsStr), SyscallError> {
+    let name =
+        path.file_name().ok_or_else(|| failed("openat2", path.as_os_str(), Errno::EINVAL))?;
+    Ok((path.parent().unwrap_or(Path::new("/")), name))
+}
+
+/// The names in `path`, `.` and the leading `/` left out.
+///
+/// # Errors
+/// EINVAL for `..`: a path to be created must be plain.
+fn names(path: &Path) -> Result<Vec<&OsStr>, SyscallError> {
+    path.components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(Ok(name)),
+            Component::ParentDir => Some(Err(failed("openat2", path.as_os_str(), Errno::EINVAL))),
+            _ => None,
+        })
+        .collect()
+}
+
+/// `fstat(2)` of an open file.
+///
+/// # Errors
+/// EBADF only.
+pub fn stat(fd: BorrowedFd<'_>) -> Result<FileStat, SyscallError> {
+    nix::sys::stat::fstat(fd).map_err(|errno| SyscallError::new("fstat", "", errno))
+}
+
+/// Whether this is a directory.
+#[must_use]
+pub fn is_directory(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+}
+
+/// `/proc`, checked to be a procfs and nothing an image or a mount put there.
+#[derive(Debug)]
+pub struct Procfs(OwnedFd);
+
+impl Procfs {
+    /// Opens the machine's `/proc`.
+    ///
+    /// # Errors
+    /// EXDEV when `/proc` is no procfs.
+    pub fn open() -> Result<Self, SyscallError> {
+        Self::below(super::mount::at_cwd(), Path::new("/proc"))
+    }
+
+    /// Opens `path` below `dir` as a procfs.
+    ///
+    /// # Errors
+    /// EXDEV when it is none.
+    pub fn below(dir: BorrowedFd<'_>, path: &Path) -> Result<Self, SyscallError> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let fd = nix::fcntl::openat(dir, path, flags, Mode::empty())
+            .map_err(|errno| failed("openat", path.as_os_str(), errno))?;
+        require_procfs(fd.as_fd())?;
+        Ok(Self(fd))
+    }
+
+    /// Opens a file of it (`self/attr/exec`, `sys/net/ipv4/ip_forward`), never
+    /// through a symlink or onto something mounted over it.
+    ///
+    /// # Errors
+    /// EXDEV where another mount covers the file; ENOENT.
+    pub fn open_file(&self, path: &Path, flags: OFlag) -> Result<OwnedFd, SyscallError> {
+        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV;
+        let fd = InRoot::new(self.0.as_fd()).open_mode(path, flags, Mode::empty(), resolve)?;
+        require_procfs(fd.as_fd())?;
+        Ok(fd)
+    }
+}
+
+/// Checks that an open file lives on a procfs.
+///
+/// # Errors
+/// EXDEV when it does not.
+pub fn require_procfs(fd: BorrowedFd<'_>) -> Result<(), SyscallError> {
+    let statfs = nix::sys::statfs::fstatfs(fd)
+        .map_err(|errno| SyscallError::new("fstatfs", format!("{}", Shown(fd)), errno))?;
+    if statfs.filesystem_type() == nix::sys::statfs::PROC_SUPER_MAGIC {
+        return Ok(());
+    }
+    Err(SyscallError::new("fstatfs", format!("{}: not a procfs", Shown(fd)), Errno::EXDEV))
+}
+
+/// An open file printed as its path, for error texts.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'fd>(pub BorrowedFd<'fd>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let raw = self.0.as_raw_fd();
+        match nix::fcntl::readlink(format!("/proc/thread-self/fd/{raw}").as_str()) {
+            Ok(path) => write!(f, "{path:?}"),
+            Err(_) => write!(f, "fd {raw}"),
+        }
+    }
+}
+
+fn failed(call: &'static str, path: &OsStr, errno: Errno) -> SyscallError {
+    SyscallError::new(call, format!("{path:?}"), errno)
+}
