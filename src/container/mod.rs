@@ -1,2 +1,25 @@
-//! Room under construction.
+//! OCI containers: from a spec to a process that waits to be started, and
+//! everything one does with it afterwards.
+
 #![forbid(unsafe_code)]
+
+pub mod creation;
+pub mod error;
+pub mod exec;
+pub mod from_spec;
+pub mod namespace;
+pub mod options;
+pub mod stage;
+pub mod state;
+pub mod verbs;
+
+pub use creation::{Creation, Progress, create, read_exec_status};
+pub use error::{Error, Result};
+pub use exec::Target;
+pub use namespace::{Namespace, NamespaceFds};
+pub use options::{
+    CgroupDriver, Console, CreateOptions, Created, Exec, ExecOptions, Gate, RootSource, Stdio,
+};
+pub use stage::{Stage, StepError};
+pub use state::{State, Status};
+pub use verbs::{delete, kill, pause, processes, resume, start};

@@ -3,7 +3,11 @@
 
 pub mod bpf;
 pub mod error;
+pub mod exec;
+pub mod fd;
 pub mod mount;
 pub mod path;
+pub mod prctl;
+pub mod process;
 
 pub use error::SyscallError;
