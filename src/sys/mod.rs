@@ -2,9 +2,11 @@
 //! typed wrapper; what to do with it is decided elsewhere.
 
 pub mod bpf;
+pub mod clock;
 pub mod error;
 pub mod exec;
 pub mod fd;
+pub mod event;
 pub mod mount;
 pub mod path;
 pub mod prctl;
