@@ -1,2 +1,10 @@
-//! Room under construction.
+//! The pod shim: one small single-threaded event loop per pod that carries out
+//! what `lifecycle` decides, and the client that talks to it.
 #![forbid(unsafe_code)]
+
+pub mod client;
+pub mod control;
+
+mod error;
+
+pub use error::{Error, Result};

@@ -126,9 +126,7 @@ fn flags(interest: Interest) -> EpollFlags {
     match interest {
         Interest::Read => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
         Interest::Write => EpollFlags::EPOLLOUT,
-        Interest::ReadWrite => {
-            EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLOUT
-        }
+        Interest::ReadWrite => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLOUT,
         Interest::Nothing => EpollFlags::empty(),
         Interest::Priority => EpollFlags::EPOLLPRI,
     }
@@ -220,10 +218,8 @@ impl SignalFd {
     /// # Errors
     /// `read`.
     pub fn next(&self) -> Result<Option<Signal>, SyscallError> {
-        let info = self
-            .0
-            .read_signal()
-            .map_err(|errno| SyscallError::new("read", "signalfd", errno))?;
+        let info =
+            self.0.read_signal().map_err(|errno| SyscallError::new("read", "signalfd", errno))?;
         Ok(info.and_then(|info| Signal::new(i32::try_from(info.ssi_signo).ok()?)))
     }
 }

@@ -1,0 +1,3 @@
+//! The control socket: what is said ([`protocol`]), by clients and the shim.
+
+pub mod protocol;

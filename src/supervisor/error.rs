@@ -1,0 +1,75 @@
+//! What can go wrong between a client, a shim and the machine.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::model::{ErrorKind, PodUid};
+use crate::store;
+use crate::sys::SyscallError;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// One line: `verb "object": cause`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// A record could not be read or written.
+    Store(store::Error),
+    /// The shim's socket could not be worked on.
+    Socket { verb: &'static str, path: PathBuf, cause: SyscallError },
+    /// A step of starting a pod's processes.
+    Launch { step: &'static str, cause: SyscallError },
+    /// `podrt-shim` is neither beside `podrt` nor where it is installed.
+    NoShim { searched: Vec<PathBuf> },
+    /// The shim ended, or closed the connection, before it had answered.
+    NoAnswer { uid: PodUid },
+    /// The other side says something this podrt does not understand.
+    Garbled { cause: String },
+    /// The other side speaks another version of the protocol.
+    Version { found: u32 },
+    /// The shim refused or failed; its own line.
+    Refused { kind: ErrorKind, message: String },
+}
+
+impl Error {
+    /// The class of this error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(cause) => cause.kind(),
+            Self::Socket { cause, .. } | Self::Launch { cause, .. } => cause.kind(),
+            Self::NoShim { .. } => ErrorKind::NotFound,
+            Self::NoAnswer { .. } | Self::Garbled { .. } => ErrorKind::System,
+            Self::Version { .. } => ErrorKind::Unsupported,
+            Self::Refused { kind, .. } => *kind,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(cause) => cause.fmt(f),
+            Self::Socket { verb, path, cause } => write!(f, "{verb} {path:?}: {cause}"),
+            Self::Launch { step, cause } => write!(f, "start pod's processes: {step}: {cause}"),
+            Self::NoShim { searched } => {
+                write!(f, "find \"podrt-shim\": not at any of {searched:?}")
+            }
+            Self::NoAnswer { uid } => write!(f, "ask pod with uid \"{uid}\": its shim ended first"),
+            Self::Garbled { cause } => write!(f, "read message: {cause}"),
+            Self::Version { found } => write!(
+                f,
+                "read message: protocol version {found}, this podrt knows version {}",
+                super::control::protocol::PROTOCOL_VERSION
+            ),
+            Self::Refused { message, .. } => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<store::Error> for Error {
+    fn from(cause: store::Error) -> Self {
+        Self::Store(cause)
+    }
+}
