@@ -4,9 +4,9 @@
 pub mod bpf;
 pub mod clock;
 pub mod error;
+pub mod event;
 pub mod exec;
 pub mod fd;
-pub mod event;
 pub mod mount;
 pub mod path;
 pub mod prctl;
