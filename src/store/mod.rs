@@ -17,6 +17,8 @@ pub mod pods;
 mod error;
 mod name;
 mod record;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use error::{Error, Result};
 pub use objects::{ObjectKey, ObjectStore, Written};

@@ -326,3 +326,128 @@ fn names(dir: &Path) -> Result<Vec<String>> {
     names.sort();
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, ObjectStore) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ObjectStore::new(dir.path().join("objects"));
+        (dir, store)
+    }
+
+    fn key(namespace: &str, name: &str) -> ObjectKey {
+        ObjectKey::new(Some(namespace), "ConfigMap", name).unwrap()
+    }
+
+    fn map(value: &str) -> Value {
+        json!({"kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"k": value}})
+    }
+
+    #[test]
+    fn every_change_gets_a_higher_version_and_no_change_keeps_it() {
+        let (_dir, store) = store();
+        let first = store.put(&key("a", "x"), map("1")).unwrap();
+        let second = store.put(&key("a", "x"), map("2")).unwrap();
+        let same = store.put(&key("a", "x"), map("2")).unwrap();
+        assert!(matches!(first, Written::Created(_)) && matches!(second, Written::Updated(_)));
+        assert!(matches!(same, Written::Unchanged(_)));
+        let versions = [&first, &second, &same].map(|w| version_number(version_of(w.object())));
+        assert_eq!(versions, [1, 2, 2]);
+        assert_eq!(store.get(&key("a", "x")).unwrap().as_ref(), Some(same.object()));
+    }
+
+    #[test]
+    fn a_stale_version_is_refused() {
+        let (_dir, store) = store();
+        let old = store.create(&key("a", "x"), map("1")).unwrap();
+        store.put(&key("a", "x"), map("2")).unwrap();
+        let error = store.put(&key("a", "x"), old).unwrap_err();
+        assert!(error.to_string().contains("the object has been modified"), "{error}");
+    }
+
+    #[test]
+    fn create_refuses_a_taken_name() {
+        let (_dir, store) = store();
+        store.create(&key("a", "x"), map("1")).unwrap();
+        let error = store.create(&key("a", "x"), map("1")).unwrap_err();
+        assert_eq!(error.to_string(), "create ConfigMap \"x\": already exists");
+    }
+
+    #[test]
+    fn an_update_keeps_uid_and_creation_time() {
+        let (_dir, store) = store();
+        let given = json!({"metadata": {"uid": "u", "creationTimestamp": "t"}});
+        store.create(&key("a", "x"), given).unwrap();
+        let update = json!({"metadata": {"creationTimestamp": null}, "data": {}});
+        let updated = store.put(&key("a", "x"), update).unwrap();
+        let metadata = &updated.object()["metadata"];
+        assert_eq!((&metadata["uid"], &metadata["creationTimestamp"]), (&json!("u"), &json!("t")));
+    }
+
+    #[test]
+    fn lists_are_by_namespace_and_name_and_skip_no_good_object_for_a_bad_one() {
+        let (_dir, store) = store();
+        for (namespace, name) in [("b", "z"), ("b", "a"), ("a", "m"), ("a", "bad")] {
+            store.put(&key(namespace, name), map("1")).unwrap();
+        }
+        let cluster = ObjectKey::new(None, "ConfigMap", "c").unwrap();
+        store.put(&cluster, map("1")).unwrap();
+        fs::write(store.path(&key("a", "bad")), "{").unwrap();
+        let (objects, broken) = store.list(None, "ConfigMap").unwrap();
+        let names: Vec<_> = objects.iter().map(|(key, _)| (key.namespace(), key.name())).collect();
+        let expected = [(None, "c"), (Some("a"), "m"), (Some("b"), "a"), (Some("b"), "z")].to_vec();
+        assert_eq!((names, broken.len()), (expected, 1));
+        assert_eq!(store.list(Some("b"), "ConfigMap").unwrap().0.len(), 2);
+        assert_eq!(store.kinds(Some("b")).unwrap(), ["ConfigMap"]);
+        assert!(store.list(None, "Secret").unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn deleting_returns_the_object_once() {
+        let (_dir, store) = store();
+        assert_eq!(store.delete(&key("a", "x")), Ok(None));
+        let stored = store.create(&key("a", "x"), map("1")).unwrap();
+        assert_eq!(store.delete(&key("a", "x")), Ok(Some(stored)));
+        assert_eq!(store.delete(&key("a", "x")), Ok(None));
+        fs::write(store.path(&key("a", "x")), "{").unwrap();
+        assert_eq!(store.delete(&key("a", "x")), Ok(Some(Value::Null)));
+    }
+
+    #[test]
+    fn versions_still_rise_when_the_counter_was_lost_or_damaged() {
+        let (_dir, store) = store();
+        for n in 0..5 {
+            store.put(&key("a", "x"), map(&n.to_string())).unwrap();
+        }
+        for damage in ["", "garbage"] {
+            fs::write(store.dir.join(".version"), damage).unwrap();
+            assert_eq!(store.version().unwrap(), "5");
+        }
+        fs::write(store.dir.join(".version"), "3").unwrap();
+        let written = store.put(&key("a", "x"), map("new")).unwrap();
+        assert_eq!(version_of(written.object()), "6");
+    }
+
+    #[test]
+    fn names_of_the_longest_kind_fit_and_others_are_refused() {
+        let (_dir, store) = store();
+        let longest = "x".repeat(253);
+        store.put(&key("a", &longest), map("1")).unwrap();
+        assert!(store.get(&key("a", &longest)).unwrap().is_some());
+        for bad in ["..", "a/b", "", ".lock"] {
+            assert!(ObjectKey::new(Some("a"), "ConfigMap", bad).is_err(), "{bad:?}");
+            assert!(store.list(Some(bad), "ConfigMap").is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        let (_dir, store) = store();
+        let error = store.put(&key("a", "x"), json!([1])).unwrap_err();
+        assert_eq!(error.to_string(), "store ConfigMap \"x\": no metadata");
+    }
+}

@@ -438,3 +438,166 @@ fn remove_file(path: &Path) -> Result<()> {
 fn remove_tree(path: &Path) -> Result<()> {
     fs::remove_dir_all(path).map_err(|e| Error::io("remove record", path, "unlinkat", &e))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::plan;
+
+    fn store() -> (tempfile::TempDir, PodStore) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = PodStore::new(dir.path());
+        (dir, store)
+    }
+
+    fn key(namespace: &str, name: &str) -> PodKey {
+        PodKey { namespace: namespace.into(), name: name.into() }
+    }
+
+    fn status() -> StatusRecord {
+        serde_json::from_value(serde_json::json!({
+            "version": 1,
+            "status": {"phase": "Running", "qosClass": "BestEffort"},
+            "deletionTimestamp": "2026-01-31T23:59:59Z",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_empty_root_has_no_pods_and_reading_it_makes_nothing() {
+        let (dir, store) = store();
+        assert!(store.list().unwrap().is_empty() && store.is_empty().unwrap());
+        assert_eq!(store.find(&key("default", "web")), Ok(None));
+        store.remove(&PodUid::new("u").unwrap()).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let (_dir, store) = store();
+        let plan = plan("default", "web", "u1");
+        let record = store.claim(&plan).unwrap();
+        assert_eq!((record.plan().unwrap(), record.status().unwrap()), (plan, None));
+        record.write_status(&status()).unwrap();
+        record.write_machine(3, &vec![1, 2]).unwrap();
+        let again = store.find(&key("default", "web")).unwrap().unwrap();
+        assert_eq!(again.status().unwrap(), Some(status()));
+        assert_eq!(again.machine::<Vec<i32>>(3).unwrap(), Some(vec![1, 2]));
+        assert!(matches!(again.machine::<Vec<i32>>(4), Err(Error::Version { found: 3, .. })));
+        assert_eq!(store.open(record.uid()), Ok(again));
+    }
+
+    #[test]
+    fn a_taken_name_or_uid_is_refused_and_names_its_holder() {
+        let (_dir, store) = store();
+        store.claim(&plan("default", "web", "u1")).unwrap();
+        let error = store.claim(&plan("default", "web", "u2")).unwrap_err();
+        assert_eq!(error.to_string(), "create pod \"default/web\": already exists (uid u1)");
+        assert!(matches!(
+            store.claim(&plan("default", "db", "u1")),
+            Err(Error::PodUidTaken { .. })
+        ));
+        store.claim(&plan("other", "web", "u3")).unwrap();
+    }
+
+    #[test]
+    fn of_many_claims_at_once_one_wins() {
+        let (_dir, store) = store();
+        let wins = std::thread::scope(|scope| {
+            let claims: Vec<_> = (0..16)
+                .map(|n| {
+                    let store = store.clone();
+                    scope.spawn(move || store.claim(&plan("default", "web", &format!("u{n}"))))
+                })
+                .collect();
+            claims.into_iter().filter_map(|claim| claim.join().unwrap().ok()).count()
+        });
+        assert_eq!((wins, store.list().unwrap().len()), (1, 1));
+    }
+
+    #[test]
+    fn names_that_are_no_file_names_are_refused() {
+        let (_dir, store) = store();
+        for (namespace, name) in [("..", "web"), ("default", "../x"), ("", "web"), ("a", ".names")]
+        {
+            let error = store.claim(&plan(namespace, name, "u1")).unwrap_err();
+            assert!(matches!(error, Error::Name { .. }), "{error}");
+        }
+        assert!(store.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_crash_between_name_and_record_is_recovered_by_the_next_claim() {
+        let (_dir, store) = store();
+        let crashed = plan("default", "web", "u1");
+        let record = store.claim(&crashed).unwrap();
+        atomic::create_dirs(&store.staging(), Durability::Volatile).unwrap();
+        fs::rename(record.dir(), store.staging().join("u1")).unwrap();
+        assert_eq!(store.find(&key("default", "web")), Ok(None));
+        // The name is free again, and does not show whoever gets that uid next.
+        store.claim(&plan("default", "other", "u1")).unwrap();
+        assert_eq!(store.find(&key("default", "web")), Ok(None));
+        store.claim(&plan("default", "web", "u2")).unwrap();
+        assert_eq!(entries(&store.staging()).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn removal_frees_the_name_and_can_be_repeated() {
+        let (_dir, store) = store();
+        let record = store.claim(&plan("default", "web", "u1")).unwrap();
+        fs::create_dir(record.dir().join("sub")).unwrap();
+        store.remove(record.uid()).unwrap();
+        store.remove(record.uid()).unwrap();
+        assert!(!record.exists() && store.is_empty().unwrap());
+        assert!(matches!(record.plan(), Err(Error::NoSuchPod { .. })));
+        assert!(record.write_status(&status()).unwrap_err().is_missing_file());
+        assert!(matches!(record.is_supervised(), Err(Error::NoSuchPod { .. })));
+        store.claim(&plan("default", "web", "u2")).unwrap();
+    }
+
+    #[test]
+    fn removal_leaves_the_name_to_a_pod_that_has_it_by_now() {
+        let (_dir, store) = store();
+        let old = store.claim(&plan("default", "web", "u1")).unwrap();
+        fs::remove_file(store.names().join("default/web")).unwrap();
+        let new = store.claim(&plan("default", "web", "u2")).unwrap();
+        store.remove(old.uid()).unwrap();
+        assert_eq!(store.find(&key("default", "web")), Ok(Some(new)));
+    }
+
+    #[test]
+    fn a_damaged_record_hides_no_other_and_can_be_removed() {
+        let (_dir, store) = store();
+        let bad = store.claim(&plan("default", "bad", "u1")).unwrap();
+        store.claim(&plan("default", "web", "u2")).unwrap();
+        store.claim(&plan("a", "web", "u3")).unwrap();
+        fs::write(bad.dir().join("plan.json"), "{\"version\":1,").unwrap();
+        let (pods, broken) = store.load_all().unwrap();
+        let names: Vec<_> = pods.iter().map(|pod| pod.plan.namespace.as_str()).collect();
+        assert_eq!((names, broken.len()), (vec!["a", "default"], 1));
+        assert!(broken[0].to_string().contains("u1/plan.json"), "{}", broken[0]);
+        store.remove(bad.uid()).unwrap();
+        assert_eq!(store.find(&key("default", "bad")), Ok(None));
+        assert!(!store.names().join("default/bad").is_symlink());
+    }
+
+    #[test]
+    fn a_pod_has_one_supervisor_at_a_time() {
+        let (_dir, store) = store();
+        let record = store.claim(&plan("default", "web", "u1")).unwrap();
+        assert!(!record.is_supervised().unwrap());
+        let guard = record.supervise().unwrap();
+        assert!(record.is_supervised().unwrap());
+        assert!(matches!(record.supervise(), Err(Error::PodSupervised { .. })));
+        drop(guard);
+        drop(record.supervise().unwrap());
+    }
+
+    #[test]
+    fn strangers_in_the_directory_are_no_pods() {
+        let (_dir, store) = store();
+        store.claim(&plan("default", "web", "u1")).unwrap();
+        fs::write(store.dir.join("not a uid"), "").unwrap();
+        assert_eq!(store.list().unwrap().len(), 1);
+    }
+}
