@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::event::EventType;
+use crate::model::plan::ContainerPlan;
 use crate::model::status::LinuxUser;
 use crate::model::{ExitStatus, Signal, Timestamp};
 
@@ -31,8 +33,14 @@ pub struct Instance {
 /// which it was noticed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// The pod was handed to its shim.
+    /// The pod was handed to its shim: `status.startTime` is now.
     Begin,
+    /// The pod may not run here at all (admission); ends it before anything
+    /// was made. `detail` goes behind `Pod was rejected: `.
+    Rejected {
+        reason: String,
+        detail: String,
+    },
     /// All volumes of the pod are in place.
     VolumesReady,
     /// A volume could not be set up; `message` is the text of `FailedMount`.
@@ -56,7 +64,7 @@ pub enum Event {
     SandboxStopped {
         attempt: u32,
     },
-    /// An image is being fetched, for the event of that name.
+    /// An image is being fetched; only for the event `Pulling`.
     ImagePulling {
         instance: Instance,
     },
@@ -64,15 +72,20 @@ pub enum Event {
         instance: Instance,
         how: Pulled,
     },
-    /// The container was created (event `Created`) but not started.
+    /// The container was created (event `Created`) but not started. Its id and
+    /// image are known from here on.
     Created {
         instance: Instance,
         started_from: StartedFrom,
     },
+    /// The entrypoint runs. With this or `StartFailed` every `StartContainer`
+    /// is answered, exactly once.
     Started {
         instance: Instance,
         at: Timestamp,
     },
+    /// `message` is the cause alone: the machine adds what Kubernetes writes
+    /// around it.
     StartFailed {
         instance: Instance,
         failure: StartFailure,
@@ -103,13 +116,31 @@ pub enum Event {
     HookFinished {
         instance: Instance,
         hook: HookKind,
+        /// The failure text of the handler (`Exec lifecycle hook (…) …`).
         result: Result<(), String>,
+    },
+    /// A `ConfigMap`, `Secret` or image was written: whatever waits to be
+    /// retried for want of one is tried at once.
+    InputsChanged,
+    /// `podrt debug`: one more ephemeral container, already in the plan on
+    /// disk; its index is the number of those before it.
+    EphemeralAdded {
+        plan: Box<ContainerPlan>,
+    },
+    /// Something only the effects side can know and the user should read
+    /// (`MissingClusterDNS`, `LifecycleHTTPFallback`, a clamped limit).
+    Noted {
+        r#type: EventType,
+        reason: String,
+        message: String,
+        container: Option<ContainerRef>,
     },
     /// Someone asks the pod to end.
     Stop(StopRequest),
     /// The answer to `TearDown`: nothing of the pod is left but its records.
     TornDown,
-    /// A deadline of `next_deadline()` has passed.
+    /// A deadline of `next_deadline()` has passed. May also be sent early or
+    /// twice: then it changes nothing.
     Deadline,
 }
 
@@ -146,10 +177,18 @@ pub enum StartFailure {
     Create,
     /// `RunContainerError`, and an instance that ended as `StartError`, 128.
     Run,
+    /// The registry was asked and the image did not come.
     ErrImagePull,
+    /// `StartContainer` did not allow a pull, and one would have been needed.
+    ImagePullBackOff,
+    /// Policy Never, and the image is absent.
     ErrImageNeverPull,
+    /// The reference does not parse.
     InvalidImageName,
+    /// The image store could not say whether the image is there.
     ImageInspectError,
+    /// `CancelStart` came in time: no instance exists, nothing is reported.
+    Cancelled,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -177,12 +216,13 @@ pub enum ProbeResult {
     Error(String),
 }
 
-/// How a pod is asked to end.
+/// How a pod is asked to end. Later requests only ever shorten the time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopRequest {
     /// Seconds; `None` for the pod's own grace period.
     pub grace_seconds: Option<u32>,
-    /// `--force`: no grace but the two seconds every stop gets.
+    /// `--force`: no hooks, no order among sidecars, no grace but the two
+    /// seconds every stop gets.
     pub force: bool,
     pub reason: StopReason,
 }
@@ -191,7 +231,15 @@ pub struct StopRequest {
 pub enum StopReason {
     /// `delete`: a deletionTimestamp is set.
     Deleted,
-    /// The foreground command was interrupted, the machine goes down, an
-    /// eviction: status reason and message are the given ones.
-    Evicted { reason: String, message: String },
+    /// The foreground command was interrupted: the phase follows the exit
+    /// codes, no deletionTimestamp.
+    Interrupted,
+    /// The node wants it gone (eviction, shutdown): phase Failed with this
+    /// reason and message, and a Warning event of the same words.
+    Evicted {
+        reason: String,
+        message: String,
+        /// Sets the condition `DisruptionTarget` (node pressure, shutdown).
+        disruption: bool,
+    },
 }

@@ -5,7 +5,10 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod columns;
 pub mod event;
+pub mod machine;
 
 pub use action::Action;
 pub use event::Event;
+pub use machine::{Deletion, PodMachine, RestoreError, Snapshot};
