@@ -1,3 +1,7 @@
 //! The `podrt` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    podrt::cli::run()
+}

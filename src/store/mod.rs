@@ -16,7 +16,7 @@ pub mod pods;
 
 mod error;
 mod name;
-pub(crate) mod record;
+mod record;
 #[cfg(test)]
 pub(crate) mod testing;
 

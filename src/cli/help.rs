@@ -1,0 +1,43 @@
+//! What `--help` and `--version` print.
+
+/// `podrt --version`: the three lines that callers of an OCI runtime read.
+#[must_use]
+pub fn version() -> String {
+    format!(
+        "podrt version {}\ncommit: {}\nspec: {}\n",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("PODRT_COMMIT").unwrap_or("unknown"),
+        "1.3.0"
+    )
+}
+
+/// `podrt --help`.
+pub const HELP: &str = "\
+Run Kubernetes pods and OCI bundles on this machine.
+
+Usage: podrt [FLAGS] VERB [ARGS]
+
+Pods:
+  run FILE...           Run the pods of Kubernetes manifests (- for standard input)
+  get TYPE [NAME...]    Show pods, configmaps, secrets, events (-o json|yaml|wide|name)
+  describe pod [NAME]   Show all about a pod
+  logs POD              Print the output of a pod's containers
+  exec POD -- COMMAND   Run a command in a container of a pod
+  delete pod NAME...    End pods and remove everything of them
+  image VERB            Import, load, list and remove images
+
+OCI containers, as runc:
+  create, start, state, kill, delete, run, exec, list, ps, pause, resume, update,
+  events, spec, features
+
+Flags:
+  --root DIR            Running state (default /run/podrt, PODRT_ROOT)
+  --data-root DIR       Objects, images and volumes (default /var/lib/podrt, PODRT_DATA_ROOT)
+  --log-root DIR        Container logs (default /var/log/podrt/pods, PODRT_LOG_ROOT)
+  --log FILE            Write errors to a file too
+  --log-format FORMAT   text or json
+  --systemd-cgroup      Let systemd make the cgroups
+  --debug               Log more
+  -h, --help            Print this, or the help of a verb
+  -v, --version         Print the version
+";

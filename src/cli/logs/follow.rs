@@ -1,0 +1,171 @@
+//! Reads one container's logs from instance to instance, across rotation.
+//!
+//! The reader never waits: whoever owns it asks again when the kernel says
+//! that something in the folder changed.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::select::{Renderer, Selection, tail_start};
+
+/// A position in the logs of one container.
+#[derive(Debug)]
+pub struct Follower {
+    /// `<pod's logs>/<container>`
+    folder: PathBuf,
+    attempt: u32,
+    file: Option<File>,
+    /// Bytes behind the last newline.
+    pending: Vec<u8>,
+    renderer: Renderer,
+    tail: Option<usize>,
+}
+
+impl Follower {
+    /// A reader that begins with the log of instance `attempt`, which need not
+    /// be there yet.
+    #[must_use]
+    pub fn new(folder: &Path, attempt: u32, selection: Selection) -> Self {
+        let tail = selection.tail;
+        let renderer = Renderer::new(selection);
+        let folder = folder.to_owned();
+        Self { folder, attempt, file: None, pending: Vec::new(), renderer, tail }
+    }
+
+    fn path(&self, attempt: u32) -> PathBuf {
+        self.folder.join(format!("{attempt}.log"))
+    }
+
+    /// Appends everything that is there by now to `out`: the rest of this
+    /// instance's log and, with `go_on`, those of later instances.
+    ///
+    /// # Errors
+    /// A log that exists but cannot be read.
+    pub fn read(&mut self, go_on: bool, out: &mut Vec<u8>) -> io::Result<()> {
+        loop {
+            if self.file.is_none() && !self.open()? {
+                return Ok(());
+            }
+            self.read_file(out)?;
+            if self.renderer.is_full() {
+                return Ok(());
+            }
+            if self.was_rotated() {
+                // What was written between the read and the rename.
+                self.read_file(out)?;
+                self.file = None;
+                continue;
+            }
+            if !go_on || !self.path(self.attempt + 1).exists() {
+                return Ok(());
+            }
+            // The successor exists, so the predecessor is complete; what came
+            // between the read above and this check is read once more.
+            self.read_file(out)?;
+            self.flush_open_line(out);
+            self.attempt += 1;
+            self.file = None;
+        }
+    }
+
+    /// True when the user's byte limit is used up.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.renderer.is_full()
+    }
+
+    fn open(&mut self) -> io::Result<bool> {
+        let mut file = match File::open(self.path(self.attempt)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if let Some(lines) = self.tail.take() {
+            let mut log = Vec::new();
+            file.read_to_end(&mut log)?;
+            file.seek(SeekFrom::Start(tail_start(&log, lines) as u64))?;
+        }
+        self.file = Some(file);
+        Ok(true)
+    }
+
+    fn read_file(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let mut chunk = [0; 64 * 1024];
+        loop {
+            let length = file.read(&mut chunk)?;
+            if length == 0 || self.renderer.is_full() {
+                return Ok(());
+            }
+            self.pending.extend_from_slice(&chunk[..length]);
+            let Some(last) = self.pending.iter().rposition(|b| *b == b'\n') else { continue };
+            for line in self.pending[..last].split(|b| *b == b'\n') {
+                self.renderer.push(line, out);
+            }
+            self.pending.drain(..=last);
+        }
+    }
+
+    /// An instance that ended in the middle of a line: the next one's output
+    /// begins on a line of its own.
+    fn flush_open_line(&mut self, out: &mut Vec<u8>) {
+        self.pending.clear();
+        if out.last().is_some_and(|last| *last != b'\n') {
+            out.push(b'\n');
+        }
+    }
+
+    /// The file read so far is no longer the one at its path.
+    fn was_rotated(&self) -> bool {
+        let Some(file) = &self.file else { return false };
+        let (Ok(open), Ok(there)) = (file.metadata(), self.path(self.attempt).metadata()) else {
+            return false;
+        };
+        (open.dev(), open.ino()) != (there.dev(), there.ino())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn line(text: &str) -> String {
+        format!("2026-01-01T00:00:01Z stdout F {text}\n")
+    }
+
+    fn read(follower: &mut Follower) -> String {
+        let mut out = Vec::new();
+        follower.read(true, &mut out).expect("readable");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_follower_goes_on_across_restarts_and_rotation() {
+        let folder = tempfile::tempdir().expect("folder");
+        let log = folder.path().join("0.log");
+        let mut follower = Follower::new(folder.path(), 0, Selection::default());
+        assert_eq!(read(&mut follower), "");
+        fs::write(&log, line("a") + "2026-01-01T00:00:01Z stdo").expect("write");
+        assert_eq!(read(&mut follower), "a\n");
+        fs::write(&log, line("a") + &line("b")).expect("write");
+        assert_eq!(read(&mut follower), "b\n");
+        fs::rename(&log, folder.path().join("0.log.20260101-000000")).expect("rotate");
+        fs::write(&log, line("c")).expect("write");
+        assert_eq!(read(&mut follower), "c\n");
+        fs::write(folder.path().join("1.log"), line("d")).expect("write");
+        assert_eq!(read(&mut follower), "d\n");
+        assert_eq!(read(&mut follower), "");
+    }
+
+    #[test]
+    fn a_tail_is_of_the_first_instance_only() {
+        let folder = tempfile::tempdir().expect("folder");
+        fs::write(folder.path().join("0.log"), line("a") + &line("b")).expect("write");
+        let selection = Selection { tail: Some(1), ..Selection::default() };
+        let mut follower = Follower::new(folder.path(), 0, selection);
+        assert_eq!(read(&mut follower), "b\n");
+    }
+}

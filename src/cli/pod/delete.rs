@@ -1,0 +1,232 @@
+//! `delete`: pods end and everything of them goes; other objects just go.
+
+use serde_json::Value;
+
+use crate::cli::error::CliError;
+use crate::manifest;
+use crate::model::{PodKey, Roots};
+use crate::store::objects::{ObjectKey, ObjectStore};
+use crate::store::pods::PodStore;
+use crate::supervisor::client::{self, Client};
+use crate::supervisor::control::protocol::StopOrder;
+
+use super::args::DeleteArgs;
+use super::selector::Selector;
+use super::start;
+use super::types::{ResourceType, resources};
+use super::view::{self, Query};
+
+/// How a pod is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    grace_seconds: Option<u32>,
+    force: bool,
+}
+
+impl How {
+    /// With the pod's own grace period.
+    #[must_use]
+    pub fn graceful() -> Self {
+        Self { grace_seconds: None, force: false }
+    }
+
+    /// At once.
+    #[must_use]
+    pub fn forced() -> Self {
+        Self { grace_seconds: Some(0), force: true }
+    }
+
+    /// kubectl's rules for the flags.
+    fn from_args(args: &DeleteArgs) -> Result<Self, CliError> {
+        let refuse = |text: &str| Err(CliError::Refused(text.to_owned()));
+        if args.force && args.grace_period > 0 {
+            return refuse(
+                "--force and --grace-period greater than 0 cannot be specified together",
+            );
+        }
+        if args.now && args.grace_period >= 0 {
+            return refuse("--now and --grace-period cannot be specified together");
+        }
+        if args.force {
+            return Ok(Self::forced());
+        }
+        let grace_seconds = match args.grace_period {
+            _ if args.now => Some(1),
+            0 => Some(1),
+            seconds if seconds > 0 => Some(u32::try_from(seconds).unwrap_or(u32::MAX)),
+            _ => None,
+        };
+        Ok(Self { grace_seconds, force: false })
+    }
+
+    /// What a shim is told.
+    #[must_use]
+    pub fn order(&self) -> StopOrder {
+        StopOrder {
+            grace_seconds: self.grace_seconds,
+            force: self.force,
+            delete: true,
+            reason: None,
+            message: None,
+        }
+    }
+}
+
+/// Ends a pod and removes everything of it. With `wait` it returns when
+/// nothing is left; without, the pod is only told. False when there was none.
+///
+/// # Errors
+/// The shim's and the store's.
+pub fn pod(roots: &Roots, key: &PodKey, how: &How, wait: bool) -> Result<bool, CliError> {
+    let room = |e: crate::store::Error| CliError::room(&e, e.kind());
+    let supervisor = |e: crate::supervisor::Error| CliError::room(&e, e.kind());
+    let objects = ObjectStore::new(roots.objects());
+    let object = ObjectKey::new(Some(&key.namespace), "Pod", &key.name).map_err(room)?;
+    let Some(record) = PodStore::new(&roots.root).find(key).map_err(room)? else {
+        return Ok(objects.delete(&object).map_err(room)?.is_some());
+    };
+    if let Some(mut client) = Client::connect(roots, record.uid()).map_err(supervisor)? {
+        if !wait {
+            client.stop(how.order()).map_err(supervisor)?;
+            return Ok(true);
+        }
+        client.stop_and_wait(how.order()).map_err(supervisor)?;
+    }
+    client::remove_ended(roots, record.uid()).map_err(supervisor)?;
+    let stored = objects.get(&object).map_err(room)?;
+    let uid = |value: &Value| value["metadata"]["uid"].as_str() == Some(record.uid().as_str());
+    if stored.as_ref().is_some_and(uid) {
+        objects.delete(&object).map_err(room)?;
+    }
+    Ok(true)
+}
+
+/// What one verb deletes.
+struct Target {
+    kind: ResourceType,
+    key: PodKey,
+}
+
+/// Runs the verb: a line for each object, as it goes.
+///
+/// # Errors
+/// The first object that is not there or cannot be removed; the others are
+/// tried all the same.
+pub fn run(args: &DeleteArgs, roots: &Roots) -> Result<(), CliError> {
+    let how = How::from_args(args)?;
+    if how.force {
+        eprintln!(
+            "Warning: Immediate deletion does not wait for confirmation that the running resource \
+             has been terminated. The resource may continue to run on the cluster indefinitely."
+        );
+    }
+    let mut result = Ok(());
+    for target in targets(args, roots)? {
+        match one(args, roots, &target, &how) {
+            Ok(true) => report(args, &target, &how),
+            Ok(false) if args.ignore_not_found => {}
+            Ok(false) => {
+                let name = target.key.name;
+                result = result.and(Err(CliError::NotFound { kind: target.kind.plural(), name }));
+            }
+            Err(error) => result = result.and(Err(error)),
+        }
+    }
+    result
+}
+
+fn one(args: &DeleteArgs, roots: &Roots, target: &Target, how: &How) -> Result<bool, CliError> {
+    if target.kind == ResourceType::Pod {
+        return pod(roots, &target.key, how, args.wait);
+    }
+    let room = |e: crate::store::Error| CliError::room(&e, e.kind());
+    let PodKey { namespace, name } = &target.key;
+    let key = ObjectKey::new(Some(namespace), target.kind.kind(), name).map_err(room)?;
+    Ok(ObjectStore::new(roots.objects()).delete(&key).map_err(room)?.is_some())
+}
+
+fn report(args: &DeleteArgs, target: &Target, how: &How) {
+    let Target { kind, key } = target;
+    if args.output == "name" {
+        println!("{}/{}", kind.singular(), key.name);
+        return;
+    }
+    let verb = if how.force { "force deleted" } else { "deleted" };
+    println!("{} {:?} {verb} from {} namespace", kind.singular(), key.name, key.namespace);
+}
+
+fn targets(args: &DeleteArgs, roots: &Roots) -> Result<Vec<Target>, CliError> {
+    if !args.files.is_empty() {
+        return from_files(args);
+    }
+    // A single word that is no type is the name of a pod.
+    let bare = match args.what.as_slice() {
+        [] => return Err(CliError::Refused(NOTHING.into())),
+        words if ResourceType::parse(&words[0]).is_none() && !words[0].contains('/') => true,
+        _ => false,
+    };
+    if bare {
+        let keys = args.what.iter().map(|name| args.scope.key(name));
+        return Ok(keys.map(|key| Target { kind: ResourceType::Pod, key }).collect());
+    }
+    let mut targets = Vec::new();
+    for (kind, name) in resources(&args.what)? {
+        match name {
+            Some(name) => targets.push(Target { kind, key: args.scope.key(&name) }),
+            None if args.all || !args.selector.is_empty() => {
+                targets.extend(selected(args, roots, kind)?);
+            }
+            None => {
+                return Err(CliError::Refused(
+                    "resource(s) were provided, but no name was specified".into(),
+                ));
+            }
+        }
+    }
+    Ok(targets)
+}
+
+const NOTHING: &str = "You must provide one or more resources by argument or filename.";
+
+fn from_files(args: &DeleteArgs) -> Result<Vec<Target>, CliError> {
+    let mut targets = Vec::new();
+    for file in &args.files {
+        let file = file.to_string_lossy();
+        let objects = manifest::parse(&start::read(&file)?, &file)
+            .map_err(|report| CliError::Manifest(report.to_string()))?;
+        for object in objects {
+            let kind = ResourceType::parse(object.kind())
+                .ok_or_else(|| CliError::UnknownKind(object.kind().to_owned()))?;
+            let metadata = object.metadata();
+            let namespace = match metadata.namespace.as_str() {
+                "" => args.scope.scope.namespace.clone(),
+                namespace => namespace.to_owned(),
+            };
+            targets.push(Target { kind, key: PodKey { namespace, name: metadata.name.clone() } });
+        }
+    }
+    Ok(targets)
+}
+
+fn selected(args: &DeleteArgs, roots: &Roots, kind: ResourceType) -> Result<Vec<Target>, CliError> {
+    let namespace = args.scope.query_namespace();
+    if kind == ResourceType::Pod {
+        let selector = Selector::parse(&args.selector)?;
+        let views = view::list(roots, &Query { namespace, selector })?;
+        return Ok(views.into_iter().map(|view| Target { kind, key: view.key }).collect());
+    }
+    if !args.selector.is_empty() {
+        return Err(CliError::Refused("--selector is for pods".into()));
+    }
+    let keys = ObjectStore::new(roots.objects())
+        .keys(namespace.as_deref(), kind.kind())
+        .map_err(|e| CliError::room(&e, e.kind()))?;
+    let targets = keys.into_iter().map(|key| Target {
+        kind,
+        key: PodKey {
+            namespace: key.namespace().unwrap_or_default().to_owned(),
+            name: key.name().to_owned(),
+        },
+    });
+    Ok(targets.collect())
+}
