@@ -2,6 +2,7 @@
 //! typed wrapper; what to do with it is decided elsewhere.
 
 pub mod bpf;
+pub mod cgroupfs;
 pub mod clock;
 pub mod error;
 pub mod event;
@@ -11,6 +12,8 @@ pub mod mount;
 pub mod path;
 pub mod prctl;
 pub mod process;
+pub mod pty;
 pub mod terminal;
+pub mod userns;
 
 pub use error::SyscallError;

@@ -4,6 +4,7 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 
@@ -226,10 +227,12 @@ impl FsContext {
 /// ENOENT, EPERM without privilege, EINVAL for an unbindable mount.
 pub fn clone_tree(
     dir: BorrowedFd<'_>,
-    path: &str,
+    path: impl AsRef<Path>,
     recursive: bool,
 ) -> Result<OwnedFd, SyscallError> {
-    let name = cstring("open_tree", path)?;
+    let path = path.as_ref();
+    let name = CString::new(path.as_os_str().as_encoded_bytes())
+        .map_err(|_| SyscallError::new("open_tree", format!("{path:?}"), Errno::EINVAL))?;
     let mut flags = OPEN_TREE_CLONE | as_uint(libc::O_CLOEXEC) | as_uint(libc::AT_EMPTY_PATH);
     if recursive {
         flags |= as_uint(AT_RECURSIVE);

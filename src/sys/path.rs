@@ -2,7 +2,8 @@
 //! kernel below an open directory (`openat2(2)`, `RESOLVE_IN_ROOT`), so that
 //! no symlink, exchanged at whatever moment, leads out of it.
 
-use std::ffi::OsStr;
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -21,6 +22,9 @@ pub struct InRoot<'fd> {
 
 /// How many times an open is tried again that a concurrent rename made unsure.
 const EAGAIN_TRIES: u32 = 128;
+
+/// The kernel's own limit of symlinks in one path.
+const MAX_LINKS: u32 = 40;
 
 impl<'fd> InRoot<'fd> {
     /// Paths are resolved below `root`.
@@ -62,35 +66,44 @@ impl<'fd> InRoot<'fd> {
     }
 
     /// The directory `path`, made with missing parents where it does not exist.
+    /// Symlinks on the way are followed inside the root, dangling ones to where
+    /// they point.
     ///
     /// # Errors
-    /// As [`Self::open`]; ENOTDIR where a component is a file, ELOOP for a
-    /// dangling symlink that leads nowhere creatable.
+    /// As [`Self::open`]; ENOTDIR where a component is a file, EINVAL for `..`
+    /// below something missing.
     pub fn create_dirs(&self, path: &Path, mode: Mode) -> Result<OwnedFd, SyscallError> {
         let directory = OFlag::O_PATH | OFlag::O_DIRECTORY;
         match self.open(path, directory) {
             Err(error) if error.errno == Errno::ENOENT => {}
             done => return done,
         }
-        let mut existing = PathBuf::new();
-        let mut missing: Vec<&OsStr> = Vec::new();
-        for name in names(path)? {
-            if missing.is_empty() {
-                let next = existing.join(name);
-                match self.open(&next, directory) {
-                    Ok(_) => {
-                        existing = next;
-                        continue;
-                    }
-                    Err(error) if error.errno == Errno::ENOENT => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            missing.push(name);
-        }
-        let mut current = self.open(&existing, directory)?;
-        for name in missing {
+        let walk = self.walk(path)?;
+        let mut current = self.open(&walk.existing, directory)?;
+        for name in &walk.missing {
             current = make_dir(current.as_fd(), name, mode)?;
+        }
+        Ok(current)
+    }
+
+    /// Like [`Self::create_dirs`], but no component may be a symlink: for
+    /// mounts that mean what their name says.
+    ///
+    /// # Errors
+    /// ELOOP for a symlink.
+    pub fn create_plain_dirs(&self, path: &Path, mode: Mode) -> Result<OwnedFd, SyscallError> {
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        match self.open_mode(path, flags, Mode::empty(), resolve) {
+            Err(error) if error.errno == Errno::ENOENT => {}
+            done => return done,
+        }
+        let mut current = self.open(Path::new("."), flags)?;
+        for name in components(path) {
+            if name == ".." {
+                return Err(failed("openat2", path.as_os_str(), Errno::EINVAL));
+            }
+            current = make_dir(current.as_fd(), &name, mode)?;
         }
         Ok(current)
     }
@@ -105,14 +118,62 @@ impl<'fd> InRoot<'fd> {
             Err(error) if error.errno == Errno::ENOENT => {}
             done => return done,
         }
-        let (parent, name) = split(path)?;
-        let parent = self.create_dirs(parent, Mode::from_bits_truncate(0o755))?;
-        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        match nix::fcntl::openat(&parent, name, flags | OFlag::O_WRONLY, mode) {
-            Ok(_) | Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(failed("openat", name, errno)),
+        let mut walk = self.walk(path)?;
+        let Some(name) = walk.missing.pop() else { return self.handle(&walk.existing) };
+        let mut parent = self.open(&walk.existing, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        for directory in &walk.missing {
+            parent = make_dir(parent.as_fd(), directory, Mode::from_bits_truncate(0o755))?;
         }
-        InRoot::new(parent.as_fd()).handle_nofollow(Path::new(name))
+        make_file(parent.as_fd(), &name, mode)
+    }
+
+    /// Follows `path` as far as it exists, symlinks inside the root included.
+    /// Only a hint: what is made by it is made by fd, without following.
+    fn walk(&self, path: &Path) -> Result<Walk, SyscallError> {
+        let mut pending = components(path);
+        let mut walk = Walk::default();
+        let mut links = 0;
+        while let Some(name) = pending.pop_front() {
+            if name == ".." {
+                if !walk.missing.is_empty() {
+                    return Err(failed("openat2", path.as_os_str(), Errno::EINVAL));
+                }
+                walk.existing.pop();
+                continue;
+            }
+            if !walk.missing.is_empty() {
+                walk.missing.push(name);
+                continue;
+            }
+            let next = walk.existing.join(&name);
+            match self.symlink_target(&next) {
+                Ok(None) => walk.existing = next,
+                Ok(Some(_)) if links == MAX_LINKS => {
+                    return Err(failed("openat2", path.as_os_str(), Errno::ELOOP));
+                }
+                Ok(Some(target)) => {
+                    links += 1;
+                    if target.is_absolute() {
+                        walk.existing = PathBuf::new();
+                    }
+                    let mut ahead = components(&target);
+                    ahead.append(&mut pending);
+                    pending = ahead;
+                }
+                Err(error) if error.errno == Errno::ENOENT => walk.missing.push(name),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(walk)
+    }
+
+    fn symlink_target(&self, path: &Path) -> Result<Option<PathBuf>, SyscallError> {
+        let handle = self.handle_nofollow(path)?;
+        match nix::fcntl::readlinkat(&handle, "") {
+            Ok(target) => Ok(Some(PathBuf::from(target))),
+            Err(Errno::EINVAL | Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(failed("readlinkat", path.as_os_str(), errno)),
+        }
     }
 
     /// The target of the symlink `path`.
@@ -163,6 +224,34 @@ pub fn make_dir(parent: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> Result<Owne
         .map_err(|errno| failed("openat", name, errno))
 }
 
+/// A handle on the file `name` directly below `parent`: an empty regular one is
+/// made where there is none. A symlink of that name is opened itself.
+///
+/// # Errors
+/// EROFS, EACCES.
+pub fn make_file(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    mode: Mode,
+) -> Result<OwnedFd, SyscallError> {
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    match nix::fcntl::openat(parent, name, flags | OFlag::O_WRONLY, mode) {
+        Ok(_) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(failed("openat", name, errno)),
+    }
+    handle_at(parent, name)
+}
+
+/// A handle on `name` directly below `parent`, symlinks not followed.
+///
+/// # Errors
+/// ENOENT.
+pub fn handle_at(parent: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, SyscallError> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    nix::fcntl::openat(parent, name, flags, Mode::empty())
+        .map_err(|errno| failed("openat", name, errno))
+}
+
 /// The parent and the last name of a path.
 ///
 /// # Errors
@@ -173,15 +262,20 @@ pub fn split(path: &Path) -> Result<(&Path, &OsStr), SyscallError> {
     Ok((path.parent().unwrap_or(Path::new("/")), name))
 }
 
-/// The names in `path`, `.` and the leading `/` left out.
-///
-/// # Errors
-/// EINVAL for `..`: a path to be created must be plain.
-fn names(path: &Path) -> Result<Vec<&OsStr>, SyscallError> {
+/// How far a path exists.
+#[derive(Debug, Default)]
+struct Walk {
+    /// Without symlinks when it was looked at.
+    existing: PathBuf,
+    missing: Vec<OsString>,
+}
+
+/// The names in `path` with `..`, but without `.` and the leading `/`.
+fn components(path: &Path) -> VecDeque<OsString> {
     path.components()
         .filter_map(|component| match component {
-            Component::Normal(name) => Some(Ok(name)),
-            Component::ParentDir => Some(Err(failed("openat2", path.as_os_str(), Errno::EINVAL))),
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
             _ => None,
         })
         .collect()
