@@ -2,5 +2,9 @@
 //!
 //! The tests drive the real commands as root and leave the machine as it was.
 
+mod pod_config;
+mod pod_life;
+mod pod_shared;
+mod pod_verbs;
 mod rooms;
 mod support;

@@ -165,6 +165,25 @@ impl World {
         }
     }
 
+    /// Like [`World::wait_pod`], for a pod that another process is about to make.
+    #[track_caller]
+    pub fn wait_pod_if_any(
+        &self,
+        name: &str,
+        seconds: u64,
+        check: impl Fn(&serde_json::Value) -> bool,
+    ) {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            let ran = self.podrt(&["get", "pod", name, "-o", "json"]);
+            if ran.code == 0 && check(&serde_json::from_str(&ran.stdout).expect("JSON")) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not within {seconds} s: {ran:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     fn note_pods(&self) {
         for folder in [self.root().join("pods"), self.data_root().join("pods")] {
             let Ok(entries) = fs::read_dir(folder) else { continue };
