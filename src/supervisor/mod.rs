@@ -6,5 +6,6 @@ pub mod client;
 pub mod control;
 
 mod error;
+mod log;
 
 pub use error::{Error, Result};

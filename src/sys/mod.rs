@@ -10,6 +10,7 @@ pub mod exec;
 pub mod fd;
 pub mod mount;
 pub mod path;
+pub mod pipe;
 pub mod prctl;
 pub mod process;
 pub mod pty;
