@@ -1,59 +1,36 @@
-//! The client's side of a shim: start a pod, ask it, watch it, end it.
+//! The client's side of a shim: ask a pod, watch it, end it, run something in
+//! it. How a pod is started is in [`super::spawn()`].
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::control::protocol::{AttachOrder, ExecOrder, StopOrder};
-use super::error::Result;
-use crate::model::plan::PodPlan;
+use super::control::channel::{Channel, Flushed, Received};
+use super::control::protocol::{AttachOrder, ExecOrder, Reply, Request, StopOrder};
+use super::control::socket;
+use super::error::{Error, Result};
 use crate::model::{PodUid, Roots, Signal};
-use crate::store::StatusRecord;
-
-/// How a pod's processes are started.
-#[derive(Debug, Clone, Default)]
-pub struct SpawnOptions {
-    /// The shim's executable; by default the `podrt-shim` beside this
-    /// program's own file.
-    pub shim: Option<std::path::PathBuf>,
-    /// What goes to `shim.log`: `error`, `warn`, `info`, `debug`, `trace`.
-    pub log_level: Option<String>,
-}
+use crate::store::{PodStore, StatusRecord};
 
 /// A connection to a pod's shim.
 #[derive(Debug)]
 pub struct Client {
-    socket: OwnedFd,
+    channel: Channel,
+    roots: Roots,
     uid: PodUid,
-}
-
-/// Claims the pod's name and uid, writes its record and starts its keeper and
-/// shim. Returns as soon as the shim can be asked; it has begun then, and goes
-/// on whatever becomes of the caller.
-///
-/// # Errors
-/// [`super::Error::Store`] when the name or uid is taken; [`super::Error::NoShim`],
-/// [`super::Error::Launch`].
-pub fn spawn(_plan: &PodPlan, _options: &SpawnOptions) -> Result<Client> {
-    todo!("first landing: signatures")
-}
-
-/// Removes everything of a pod whose shim has ended: its record, its folder
-/// below the data root, its logs. (A running pod is stopped with
-/// [`Client::stop_and_wait`] first.)
-///
-/// # Errors
-/// [`super::Error::Store`], [`super::Error::Launch`].
-pub fn remove_ended(_roots: &Roots, _uid: &PodUid) -> Result<()> {
-    todo!("first landing: signatures")
 }
 
 impl Client {
     /// Connects to the pod's shim. `Ok(None)`: no shim runs, what is on disk
-    /// is all there is.
+    /// is all there is. Of `roots` only `root` counts.
     ///
     /// # Errors
-    /// [`super::Error::Socket`].
-    pub fn connect(_roots: &Roots, _uid: &PodUid) -> Result<Option<Self>> {
-        todo!("first landing: signatures")
+    /// [`Error::Socket`].
+    pub fn connect(roots: &Roots, uid: &PodUid) -> Result<Option<Self>> {
+        let socket = socket::connection(&roots.pod_run(uid))?;
+        Ok(socket.map(|socket| Self {
+            channel: Channel::new(socket),
+            roots: roots.clone(),
+            uid: uid.clone(),
+        }))
     }
 
     /// The pod whose shim this is.
@@ -65,68 +42,144 @@ impl Client {
     /// The status and events of this moment.
     ///
     /// # Errors
-    /// [`super::Error::NoAnswer`].
+    /// [`Error::NoAnswer`].
     pub fn status(&mut self) -> Result<StatusRecord> {
-        todo!("first landing: signatures")
+        self.send(&Request::Status, Vec::new())?;
+        match self.answer()? {
+            (Reply::Status(status), _) => Ok(*status),
+            (other, _) => Err(unexpected(&other)),
+        }
     }
 
     /// The status now and after each change.
     ///
     /// # Errors
-    /// [`super::Error::NoAnswer`].
-    pub fn watch(self) -> Result<Watch> {
-        todo!("first landing: signatures")
+    /// [`Error::NoAnswer`].
+    pub fn watch(mut self) -> Result<Watch> {
+        self.send(&Request::Watch, Vec::new())?;
+        Ok(Watch { client: self })
     }
 
     /// Asks the pod to end and returns.
     ///
     /// # Errors
-    /// [`super::Error::NoAnswer`], [`super::Error::Refused`].
-    pub fn stop(&mut self, _order: StopOrder) -> Result<()> {
-        todo!("first landing: signatures")
+    /// [`Error::NoAnswer`], [`Error::Refused`].
+    pub fn stop(&mut self, order: StopOrder) -> Result<()> {
+        self.send(&Request::Stop(order), Vec::new())?;
+        self.accepted()
     }
 
     /// Asks the pod to end and waits until nothing of it is left but its
     /// records.
     ///
     /// # Errors
-    /// [`super::Error::NoAnswer`], [`super::Error::Refused`].
-    pub fn stop_and_wait(self, _order: StopOrder) -> Result<()> {
-        todo!("first landing: signatures")
+    /// [`Error::NoAnswer`] when the shim went away and none came back,
+    /// [`Error::Refused`].
+    pub fn stop_and_wait(mut self, order: StopOrder) -> Result<()> {
+        loop {
+            self.send(&Request::StopAndWait(order.clone()), Vec::new())?;
+            match self.answer() {
+                Ok((Reply::Ended, _)) => return Ok(()),
+                Ok((other, _)) => return Err(unexpected(&other)),
+                // Killed and started again: asking twice is no harm.
+                Err(Error::NoAnswer { .. }) => match Self::connect(&self.roots, &self.uid)? {
+                    Some(next) => self = next,
+                    None => return self.ended_unheard(),
+                },
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Sends a signal to a container's process 1.
     ///
     /// # Errors
-    /// [`super::Error::NoAnswer`], [`super::Error::Refused`].
-    pub fn signal(&mut self, _container: &str, _signal: Signal) -> Result<()> {
-        todo!("first landing: signatures")
+    /// [`Error::NoAnswer`], [`Error::Refused`].
+    pub fn signal(&mut self, container: &str, signal: Signal) -> Result<()> {
+        let container = container.to_owned();
+        self.send(&Request::Signal { container, signal }, Vec::new())?;
+        self.accepted()
     }
 
     /// Runs a command in a container. `stdio` are the ends the process gets
     /// (never the caller's own streams: make pipes); `None` with `order.tty`.
     ///
     /// # Errors
-    /// [`super::Error::Refused`] when the command cannot be started (the
-    /// runtime's words), [`super::Error::NoAnswer`].
-    pub fn exec(self, _order: ExecOrder, _stdio: Option<[OwnedFd; 3]>) -> Result<Session> {
-        todo!("first landing: signatures")
+    /// [`Error::Refused`] when the command cannot be started (the runtime's
+    /// words), [`Error::NoAnswer`].
+    pub fn exec(mut self, order: ExecOrder, stdio: Option<[OwnedFd; 3]>) -> Result<Session> {
+        let tty = order.tty;
+        let fds = stdio.map(Vec::from).unwrap_or_default();
+        self.send(&Request::Exec(order), fds)?;
+        match self.answer()? {
+            (Reply::Running { .. }, fds) => Ok(self.into_session(fds, tty)),
+            (other, _) => Err(unexpected(&other)),
+        }
     }
 
     /// Gets a copy of a container's output from now on, written to the two
     /// given descriptors (pipes of the caller's making).
     ///
     /// # Errors
-    /// [`super::Error::Refused`], [`super::Error::NoAnswer`].
-    pub fn attach(self, _order: AttachOrder, _output: [OwnedFd; 2]) -> Result<Session> {
-        todo!("first landing: signatures")
+    /// [`Error::Refused`], [`Error::NoAnswer`].
+    pub fn attach(mut self, order: AttachOrder, output: [OwnedFd; 2]) -> Result<Session> {
+        self.send(&Request::Attach(order), Vec::from(output))?;
+        match self.answer()? {
+            (Reply::Attached { tty }, fds) => Ok(self.into_session(fds, tty)),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    fn into_session(self, fds: Vec<OwnedFd>, tty: bool) -> Session {
+        Session { client: self, terminal_or_input: fds.into_iter().next(), tty }
+    }
+
+    fn send(&mut self, request: &Request, fds: Vec<OwnedFd>) -> Result<()> {
+        self.channel.queue(request, fds);
+        match self.channel.flush() {
+            Flushed::All | Flushed::Some => Ok(()),
+            Flushed::Gone => Err(self.no_answer()),
+        }
+    }
+
+    fn answer(&mut self) -> Result<(Reply, Vec<OwnedFd>)> {
+        match self.channel.receive()? {
+            Received::Message(Reply::Failed { kind, message }, _) => {
+                Err(Error::Refused { kind: kind.into(), message })
+            }
+            Received::Message(reply, fds) => Ok((reply, fds)),
+            Received::Nothing | Received::End => Err(self.no_answer()),
+        }
+    }
+
+    fn accepted(&mut self) -> Result<()> {
+        match self.answer()? {
+            (Reply::Accepted, _) => Ok(()),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    /// The shim went without a word and none came back: it had ended if it
+    /// left a final record.
+    fn ended_unheard(&self) -> Result<()> {
+        let record = PodStore::new(&self.roots.root).open(&self.uid)?;
+        if record.is_supervised()? { Err(self.no_answer()) } else { Ok(()) }
+    }
+
+    fn no_answer(&self) -> Error {
+        Error::NoAnswer { uid: self.uid.clone() }
     }
 }
 
-/// A stream of statuses; pollable by its descriptor.
+fn unexpected(reply: &Reply) -> Error {
+    Error::Garbled { cause: format!("unexpected reply {reply:?}") }
+}
+
+/// A stream of statuses; pollable by its descriptor, which changes when the
+/// shim was started again: take it anew before each wait.
 #[derive(Debug)]
 pub struct Watch {
-    socket: OwnedFd,
+    client: Client,
 }
 
 impl Watch {
@@ -135,22 +188,38 @@ impl Watch {
     /// the new one.
     ///
     /// # Errors
-    /// [`super::Error::NoAnswer`].
+    /// [`Error::Garbled`], [`Error::Socket`].
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail")]
     pub fn next(&mut self) -> Result<Option<StatusRecord>> {
-        todo!("first landing: signatures")
+        loop {
+            match self.client.answer() {
+                Ok((Reply::Status(status), _)) => return Ok(Some(*status)),
+                Ok((Reply::Ended, _)) => return Ok(None),
+                Ok((other, _)) => return Err(unexpected(&other)),
+                Err(Error::NoAnswer { .. }) => {
+                    let Some(next) = Client::connect(&self.client.roots, &self.client.uid)? else {
+                        return Ok(None);
+                    };
+                    self.client = next;
+                    // One that dies again right away is seen by the next look.
+                    let _ = self.client.send(&Request::Watch, Vec::new());
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
 impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.client.channel.as_fd()
     }
 }
 
 /// A running exec or attach; pollable: readable once there is an answer.
 #[derive(Debug)]
 pub struct Session {
-    socket: OwnedFd,
+    client: Client,
     /// With a terminal: its master end, for data and TIOCSWINSZ. Attached with
     /// input and without a terminal: the write end of the input.
     pub terminal_or_input: Option<OwnedFd>,
@@ -162,14 +231,17 @@ impl Session {
     /// Waits until the process has ended: its exit code as a shell tells it.
     ///
     /// # Errors
-    /// [`super::Error::NoAnswer`].
+    /// [`Error::NoAnswer`].
     pub fn wait(&mut self) -> Result<i32> {
-        todo!("first landing: signatures")
+        match self.client.answer()? {
+            (Reply::Exited { code }, _) => Ok(code),
+            (other, _) => Err(unexpected(&other)),
+        }
     }
 }
 
 impl AsFd for Session {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.client.channel.as_fd()
     }
 }
