@@ -7,6 +7,7 @@ use super::control::channel::{Channel, Flushed, Received};
 use super::control::protocol::{AttachOrder, ExecOrder, Reply, Request, StopOrder};
 use super::control::socket;
 use super::error::{Error, Result};
+pub use super::spawn::{SpawnOptions, spawn};
 use crate::model::{PodUid, Roots, Signal};
 use crate::store::{PodStore, StatusRecord};
 

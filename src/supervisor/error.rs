@@ -4,16 +4,18 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::model::{ErrorKind, PodUid};
-use crate::store;
 use crate::sys::SyscallError;
+use crate::{cgroup, store};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// One line: `verb "object": cause`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Error {
     /// A record could not be read or written.
     Store(store::Error),
+    /// A cgroup of the pod or of its shim.
+    Cgroup(cgroup::Error),
     /// The shim's socket could not be worked on.
     Socket { verb: &'static str, path: PathBuf, cause: SyscallError },
     /// A step of starting a pod's processes.
@@ -36,6 +38,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store(cause) => cause.kind(),
+            Self::Cgroup(cause) => cause.kind(),
             Self::Socket { cause, .. } | Self::Launch { cause, .. } => cause.kind(),
             Self::NoShim { .. } => ErrorKind::NotFound,
             Self::NoAnswer { .. } | Self::Garbled { .. } => ErrorKind::System,
@@ -49,6 +52,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(cause) => cause.fmt(f),
+            Self::Cgroup(cause) => cause.fmt(f),
             Self::Socket { verb, path, cause } => write!(f, "{verb} {path:?}: {cause}"),
             Self::Launch { step, cause } => write!(f, "start pod's processes: {step}: {cause}"),
             Self::NoShim { searched } => {
@@ -71,5 +75,11 @@ impl std::error::Error for Error {}
 impl From<store::Error> for Error {
     fn from(cause: store::Error) -> Self {
         Self::Store(cause)
+    }
+}
+
+impl From<cgroup::Error> for Error {
+    fn from(cause: cgroup::Error) -> Self {
+        Self::Cgroup(cause)
     }
 }

@@ -7,5 +7,11 @@ pub mod control;
 
 mod error;
 mod log;
+mod process;
+mod spawn;
+#[cfg(test)]
+mod testing;
+mod token;
 
 pub use error::{Error, Result};
+pub use spawn::{SpawnOptions, spawn};

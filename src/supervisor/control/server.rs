@@ -103,13 +103,7 @@ impl Server {
     }
 
     /// Sends a reply; to a client that is gone, nothing happens.
-    pub fn reply(
-        &mut self,
-        id: ClientId,
-        reply: &Reply,
-        fds: Vec<OwnedFd>,
-        epoll: &Epoll<Token>,
-    ) {
+    pub fn reply(&mut self, id: ClientId, reply: &Reply, fds: Vec<OwnedFd>, epoll: &Epoll<Token>) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.channel.queue(reply, fds);
             self.flush(id, None, epoll);
@@ -117,13 +111,7 @@ impl Server {
     }
 
     /// Sends a refusal.
-    pub fn refuse(
-        &mut self,
-        id: ClientId,
-        kind: ErrorKind,
-        message: String,
-        epoll: &Epoll<Token>,
-    ) {
+    pub fn refuse(&mut self, id: ClientId, kind: ErrorKind, message: String, epoll: &Epoll<Token>) {
         let reply = Reply::Failed { kind: kind.into(), message };
         self.reply(id, &reply, Vec::new(), epoll);
     }

@@ -1,0 +1,6 @@
+//! What a container's process is given: its environment and arguments
+//! ([`env`], [`env_file`]), what the downward API tells ([`downward`]).
+
+pub mod downward;
+pub mod env;
+pub mod env_file;

@@ -1,0 +1,121 @@
+//! Starting a pod's processes: record, control socket, keeper, shim.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::LinuxResources;
+
+use super::client::Client;
+use super::control::socket;
+use super::error::{Error, Result};
+use crate::cgroup::{self, Cgroup};
+use crate::model::plan::PodPlan;
+use crate::store::{PodRecord, PodStore};
+use crate::sys::SyscallError;
+use crate::sys::keeper::{self, SpawnArgs};
+
+/// The keeper holds the control socket under this key.
+pub(super) const LISTENER_KEY: &str = "control";
+/// Where keepers and shims live: outside the pods, so that neither a pod's
+/// limits nor the end of the caller's session take them.
+pub(super) const SHIMS_CGROUP: &str = "/podrt/shims";
+/// As the kubelet's own.
+const OOM_SCORE_ADJ: i32 = -999;
+
+/// How a pod's processes are started.
+#[derive(Debug, Clone, Default)]
+pub struct SpawnOptions {
+    /// The shim's executable; by default the `podrt-shim` beside this
+    /// program's own file.
+    pub shim: Option<PathBuf>,
+    /// What goes to `shim.log`: `error`, `warn`, `info`, `debug`, `trace`.
+    pub log_level: Option<String>,
+}
+
+/// Claims the pod's name and uid, writes its record and starts its keeper and
+/// shim. The pod has begun when this returns, and goes on whatever becomes of
+/// the caller; what is asked over the connection waits until the shim is up.
+///
+/// # Errors
+/// [`Error::Store`] when the name or uid is taken; [`Error::NoShim`],
+/// [`Error::Socket`], [`Error::Launch`]. Nothing is left behind then.
+pub fn spawn(plan: &PodPlan, options: &SpawnOptions) -> Result<Client> {
+    let shim = open_shim(options.shim.as_deref())?;
+    let pods = PodStore::new(&plan.roots.root);
+    let record = pods.claim(plan)?;
+    start(plan, &record, shim, options).inspect_err(|_| {
+        // The first failure is the one to tell.
+        let _ = pods.remove(&plan.uid);
+    })
+}
+
+fn start(plan: &PodPlan, record: &PodRecord, shim: File, options: &SpawnOptions) -> Result<Client> {
+    let failed = |step| move |cause| Error::Launch { step, cause };
+    let listener = socket::listener(record.dir())?;
+    let log = open_log(record.dir()).map_err(failed("open shim.log"))?;
+    let entry = shims_cgroup()?;
+    let args = shim_arguments(plan);
+    let env: Vec<String> =
+        options.log_level.iter().map(|level| format!("PODRT_LOG={level}")).collect();
+    keeper::spawn(&SpawnArgs {
+        run_dir: record.dir(),
+        shim: shim.as_fd(),
+        args: &args,
+        env: &env,
+        log: log.as_fd(),
+        held: &[(LISTENER_KEY, listener.as_fd())],
+        clone_into: entry.clone_into.as_ref().map(AsFd::as_fd),
+        join: &entry.join,
+        oom_score_adj: OOM_SCORE_ADJ,
+    })
+    .map_err(failed("start keeper"))?;
+    drop(listener);
+    let client = Client::connect(&plan.roots, &plan.uid)?;
+    client.ok_or_else(|| Error::NoAnswer { uid: plan.uid.clone() })
+}
+
+/// What a shim is called with: its pod's record.
+pub(super) fn shim_arguments(plan: &PodPlan) -> [String; 3] {
+    let root = plan.roots.root.display().to_string();
+    ["podrt-shim".to_owned(), root, plan.uid.to_string()]
+}
+
+fn open_shim(given: Option<&Path>) -> Result<File> {
+    let searched = match given {
+        Some(path) => vec![path.to_owned()],
+        None => shim_places(),
+    };
+    let found = searched.iter().find_map(|path| File::open(path).ok());
+    found.ok_or(Error::NoShim { searched })
+}
+
+/// Beside `podrt`, and where packages put programs that nobody types.
+fn shim_places() -> Vec<PathBuf> {
+    let own = fs::read_link("/proc/self/exe").ok();
+    let beside = own.and_then(|path| Some(path.parent()?.join("podrt-shim")));
+    let installed =
+        ["/usr/local/libexec/podrt/podrt-shim", "/usr/libexec/podrt/podrt-shim"].map(PathBuf::from);
+    beside.into_iter().chain(installed).collect()
+}
+
+fn open_log(pod_run: &Path) -> std::result::Result<File, SyscallError> {
+    let path = pod_run.join("shim.log");
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|e: io::Error| SyscallError::from_io("open", path.display().to_string(), &e))
+}
+
+/// The way into the cgroup of all keepers and shims of the machine.
+fn shims_cgroup() -> Result<cgroup::Entry> {
+    let cgroup = match Cgroup::create(SHIMS_CGROUP, &LinuxResources::default()) {
+        Err(cgroup::Error::InUse { .. }) => Cgroup::open(SHIMS_CGROUP)?,
+        result => result?,
+    };
+    Ok(cgroup.entry()?)
+}

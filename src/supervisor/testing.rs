@@ -1,0 +1,110 @@
+//! Plans for tests.
+
+use std::collections::BTreeMap;
+
+use crate::model::plan::*;
+use crate::model::{PodUid, Roots, Timestamp};
+
+/// A pod `web` without containers.
+pub fn pod() -> PodPlan {
+    PodPlan {
+        version: PLAN_VERSION,
+        uid: PodUid::new("11111111-2222-3333-4444-555555555555").unwrap(),
+        namespace: "default".to_owned(),
+        name: "web".to_owned(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        generation: 1,
+        created_at: Timestamp(0),
+        roots: Roots::default(),
+        node_name: "node".to_owned(),
+        service_account_name: "default".to_owned(),
+        enable_service_links: true,
+        is_static: false,
+        restart_policy: RestartPolicy::Always,
+        termination_grace_seconds: 30,
+        active_deadline_seconds: None,
+        readiness_gates: Vec::new(),
+        qos: QosClass::BestEffort,
+        max_backoff_seconds: 300,
+        sandbox: SandboxPlan {
+            hostname: "web".to_owned(),
+            domain: None,
+            network: NetworkMode::None,
+            host_pid: false,
+            host_ipc: false,
+            share_process_namespace: false,
+            user_namespace: false,
+            sysctls: BTreeMap::new(),
+            host_ports: Vec::new(),
+            dns: DnsPlan {
+                from_host: true,
+                cluster_dns_missing: false,
+                nameservers: Vec::new(),
+                searches: Vec::new(),
+                options: Vec::new(),
+            },
+            host_aliases: Vec::new(),
+            privileged: false,
+            run_as_user: None,
+            run_as_group: None,
+            fs_group: None,
+            fs_group_on_root_mismatch: false,
+            supplemental_groups: Vec::new(),
+            strict_groups: false,
+            resources: Resources::default(),
+        },
+        volumes: Vec::new(),
+        init_containers: Vec::new(),
+        containers: Vec::new(),
+        ephemeral_containers: Vec::new(),
+    }
+}
+
+/// A container `main` of image `busybox`.
+pub fn container() -> ContainerPlan {
+    ContainerPlan {
+        name: "main".to_owned(),
+        image: "busybox".to_owned(),
+        pull_policy: PullPolicy::IfNotPresent,
+        command: None,
+        args: None,
+        working_dir: None,
+        env_from: Vec::new(),
+        env: Vec::new(),
+        mounts: Vec::new(),
+        ports: Vec::new(),
+        resources: Resources::default(),
+        requests: BTreeMap::new(),
+        limits: BTreeMap::new(),
+        oom_score_adj: 1000,
+        security: SecurityPlan {
+            privileged: false,
+            run_as_user: None,
+            run_as_group: None,
+            run_as_non_root: false,
+            read_only_root: false,
+            allow_privilege_escalation: true,
+            capabilities_add: Vec::new(),
+            capabilities_drop: Vec::new(),
+            unmasked_proc: false,
+            seccomp: SeccompChoice::Unconfined,
+            apparmor: AppArmorChoice::Unset,
+            selinux: None,
+        },
+        startup_probe: None,
+        liveness_probe: None,
+        readiness_probe: None,
+        post_start: None,
+        pre_stop: None,
+        stop_signal: None,
+        termination_message_path: "/dev/termination-log".to_owned(),
+        termination_message_policy: TerminationMessagePolicy::File,
+        restart_policy: None,
+        restart_rules: Vec::new(),
+        target_container: None,
+        stdin: false,
+        stdin_once: false,
+        tty: false,
+    }
+}
