@@ -33,6 +33,8 @@ pub enum Error {
     NoPlatform { what: String, platform: String },
     /// Something podrt does not do.
     Unsupported { what: String },
+    /// A record of the store.
+    Store(crate::store::Error),
     /// A system call on an object of the store or of a container.
     System { verb: &'static str, object: String, cause: SyscallError },
 }
@@ -51,6 +53,7 @@ impl Error {
             Self::Corrupt { .. } => ErrorKind::System,
             Self::TooLarge { .. } => ErrorKind::Exhausted,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Store(cause) => cause.kind(),
             Self::System { cause, .. } => cause.kind(),
         }
     }
@@ -99,9 +102,16 @@ impl fmt::Display for Error {
                 write!(f, "read {what}: no image for platform {platform}")
             }
             Self::Unsupported { what } => f.write_str(what),
+            Self::Store(cause) => cause.fmt(f),
             Self::System { verb, object, cause } => write!(f, "{verb} {object:?}: {cause}"),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+impl From<crate::store::Error> for Error {
+    fn from(cause: crate::store::Error) -> Self {
+        Self::Store(cause)
+    }
+}

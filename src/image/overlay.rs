@@ -1,10 +1,30 @@
 //! A container's root: an overlay of an image's layers that is mounted
 //! nowhere.
+//!
+//! Linux 6.7 takes one layer at a time (`lowerdir+`). Older kernels want all of
+//! them in one string, for which `fsconfig(2)` allows 256 bytes and `mount(2)`
+//! a page: there the overlay is mounted in a thread's own mount namespace, with
+//! fd numbers for paths, and a clone of that mount is taken out of it.
 
-use std::os::fd::OwnedFd;
+use std::fmt::Write as _;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::mount::MsFlags;
+use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
+
 use super::Error;
+use crate::sys::SyscallError;
+use crate::sys::mount::{Attributes, FsContext, at_cwd, attr, clone_tree, set_attributes};
+
+/// The most that overlayfs stacks (`OVL_MAX_STACK`).
+pub const LAYERS_MAX: usize = 500;
+
+/// `fsconfig(2)` takes strings of at most 255 bytes and a NUL.
+const FSCONFIG_STRING_MAX: usize = 255;
 
 /// Where a container's changes go; both on one file system.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +34,7 @@ pub struct Writable<'a> {
     /// Overlayfs's scratch folder, empty.
     pub work: &'a Path,
     /// Skips syncing the upper folder: right for what a crash may throw away.
+    /// Such a pair of folders cannot be mounted a second time.
     pub volatile: bool,
 }
 
@@ -22,8 +43,222 @@ pub struct Writable<'a> {
 /// no mount table until someone moves it, and ends with the last fd.
 ///
 /// # Errors
-/// A layer or a folder that overlayfs refuses.
+/// A layer or a folder that overlayfs refuses, or no layer at all.
 pub fn mount(layers: &[PathBuf], writable: Option<Writable<'_>>) -> Result<OwnedFd, Error> {
-    let _ = (layers, writable);
-    todo!("needs sys::mount")
+    let opened = Opened::new(layers, writable)?;
+    let mounted = match (layers, writable) {
+        // Overlayfs wants two folders; a read-only image of one layer is that layer.
+        ([layer], None) => read_only(layer),
+        _ => match opened.mount_by_context() {
+            Err(error) if error.errno == Errno::EINVAL => opened.mount_by_string(),
+            done => done,
+        },
+    };
+    let top = layers.first().map(|layer| layer.display().to_string()).unwrap_or_default();
+    mounted.map_err(Error::system("mount image layer", top))
+}
+
+fn read_only(layer: &Path) -> Result<OwnedFd, SyscallError> {
+    let mounted = clone_tree(folder(layer)?.as_fd(), "", false)?;
+    let change = Attributes { set: attr::RDONLY, ..Attributes::default() };
+    set_attributes(mounted.as_fd(), change, false)?;
+    Ok(mounted)
+}
+
+/// All folders by fd: what is checked here is what gets mounted, whatever
+/// their paths' length and characters.
+struct Opened<'a> {
+    layers: Vec<(&'a Path, OwnedFd)>,
+    writable: Option<(OwnedFd, OwnedFd, Writable<'a>)>,
+}
+
+impl<'a> Opened<'a> {
+    fn new(layers: &'a [PathBuf], writable: Option<Writable<'a>>) -> Result<Self, Error> {
+        let open = |path: &Path| folder(path).map_err(Error::system("open", path.display()));
+        let layers = layers
+            .iter()
+            .map(|layer| Ok((layer.as_path(), open(layer)?)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let writable = match writable {
+            Some(writable) => Some((open(writable.upper)?, open(writable.work)?, writable)),
+            None => None,
+        };
+        Ok(Self { layers, writable })
+    }
+
+    fn mount_by_context(&self) -> Result<OwnedFd, SyscallError> {
+        let context = FsContext::open("overlay")?;
+        for (path, fd) in &self.layers {
+            context.set("lowerdir+", &option(path, fd))?;
+        }
+        if let Some((upper, work, writable)) = &self.writable {
+            context.set("upperdir", &option(writable.upper, upper))?;
+            context.set("workdir", &option(writable.work, work))?;
+            if writable.volatile {
+                context.set_flag("volatile")?;
+            }
+        }
+        context.create()?;
+        context.mount(0)
+    }
+
+    fn mount_by_string(&self) -> Result<OwnedFd, SyscallError> {
+        let options = self.options();
+        let Some((top, _)) = self.layers.first() else {
+            return Err(SyscallError::new("mount", "overlay without layers", Errno::EINVAL));
+        };
+        // A thread: its current directory and mount namespace are its own.
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| mount_in_own_namespace(top, &options));
+            thread.join().unwrap_or(Err(SyscallError::new("mount", "overlay", Errno::EFAULT)))
+        })
+    }
+
+    /// The options with fd numbers as paths, relative to `/proc/self/fd`.
+    fn options(&self) -> String {
+        let mut text = String::from("lowerdir=");
+        for (index, (_, fd)) in self.layers.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ":" };
+            let _ = write!(text, "{separator}{}", fd.as_raw_fd());
+        }
+        if let Some((upper, work, writable)) = &self.writable {
+            let _ = write!(text, ",upperdir={},workdir={}", upper.as_raw_fd(), work.as_raw_fd());
+            text.push_str(if writable.volatile { ",volatile" } else { "" });
+        }
+        text
+    }
+}
+
+fn mount_in_own_namespace(target: &Path, options: &str) -> Result<OwnedFd, SyscallError> {
+    let failed = |call, args: &str| {
+        let args = args.to_owned();
+        move |errno| SyscallError::new(call, args, errno)
+    };
+    nix::sched::unshare(CloneFlags::CLONE_NEWNS).map_err(failed("unshare", "CLONE_NEWNS"))?;
+    let none = None::<&str>;
+    nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .map_err(failed("mount", "\"/\", MS_REC | MS_PRIVATE"))?;
+    nix::unistd::chdir("/proc/self/fd").map_err(failed("chdir", "\"/proc/self/fd\""))?;
+    nix::mount::mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options))
+        .map_err(failed("mount", options))?;
+    let mounted = folder(target)?;
+    clone_tree(mounted.as_fd(), "", false)
+}
+
+/// The folder's path where `fsconfig(2)` takes it, so that people can read the
+/// mount's options; else the fd's name.
+fn option(path: &Path, fd: &OwnedFd) -> String {
+    match path.to_str() {
+        Some(text)
+            if path.is_absolute()
+                && text.len() <= FSCONFIG_STRING_MAX
+                && !text.contains([':', ',', '\\']) =>
+        {
+            text.to_owned()
+        }
+        _ => format!("/proc/self/fd/{}", fd.as_raw_fd()),
+    }
+}
+
+fn folder(path: &Path) -> Result<OwnedFd, SyscallError> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    nix::fcntl::openat(at_cwd(), path, flags, Mode::empty())
+        .map_err(|errno| SyscallError::new("openat", format!("{path:?}"), errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    struct Folders {
+        _dir: tempfile::TempDir,
+        layers: Vec<PathBuf>,
+        upper: PathBuf,
+        work: PathBuf,
+    }
+
+    impl Folders {
+        fn new(layers: usize) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let make = |name: String| {
+                let path = dir.path().join(name);
+                fs::create_dir(&path).unwrap();
+                path
+            };
+            let layers = (0..layers)
+                .map(|n| {
+                    let layer = make(format!("layer-{n}"));
+                    fs::write(layer.join("same"), n.to_string()).unwrap();
+                    fs::write(layer.join(n.to_string()), "").unwrap();
+                    layer
+                })
+                .collect();
+            let (upper, work) = (make("upper".into()), make("work".into()));
+            Self { _dir: dir, layers, upper, work }
+        }
+
+        fn writable(&self, volatile: bool) -> Option<Writable<'_>> {
+            Some(Writable { upper: &self.upper, work: &self.work, volatile })
+        }
+    }
+
+    fn inside(fd: &OwnedFd, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}/{path}", fd.as_raw_fd()))
+    }
+
+    #[test]
+    fn the_topmost_layer_is_the_first_and_writes_go_to_the_upper_folder() {
+        let folders = Folders::new(3);
+        let mounted = mount(&folders.layers, folders.writable(true)).unwrap();
+        assert_eq!(fs::read_to_string(inside(&mounted, "same")).unwrap(), "0");
+        assert!(inside(&mounted, "2").exists());
+        fs::write(inside(&mounted, "new"), "x").unwrap();
+        assert_eq!(fs::read_to_string(folders.upper.join("new")).unwrap(), "x");
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let upper = folders.upper.to_str().unwrap();
+        assert!(!table.contains(upper), "the mount shows in the host's table");
+    }
+
+    #[test]
+    fn kernels_that_want_one_string_get_the_same_overlay() {
+        let folders = Folders::new(200);
+        let opened = Opened::new(&folders.layers, folders.writable(true)).unwrap();
+        let mounted = opened.mount_by_string().unwrap();
+        assert_eq!(fs::read_to_string(inside(&mounted, "same")).unwrap(), "0");
+        assert!(inside(&mounted, "199").exists());
+        fs::write(inside(&mounted, "new"), "x").unwrap();
+        assert!(folders.upper.join("new").exists());
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!table.contains(folders.upper.to_str().unwrap()));
+    }
+
+    #[test]
+    fn without_a_writable_folder_the_mount_is_read_only() {
+        for layers in [1, 2] {
+            let folders = Folders::new(layers);
+            let mounted = mount(&folders.layers, None).unwrap();
+            assert_eq!(fs::read_to_string(inside(&mounted, "same")).unwrap(), "0");
+            let error = fs::write(inside(&mounted, "new"), "x").unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(Errno::EROFS as i32), "{layers}");
+        }
+    }
+
+    #[test]
+    fn a_long_path_with_odd_characters_is_still_a_layer() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a:b,c\\d").join("x".repeat(200)).join("y".repeat(200));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("here"), "").unwrap();
+        let folders = Folders::new(1);
+        let mounted = mount(&[deep], folders.writable(false)).unwrap();
+        assert!(inside(&mounted, "here").exists());
+    }
+
+    #[test]
+    fn a_missing_layer_is_named_in_the_error() {
+        let folders = Folders::new(1);
+        let error = mount(&["/no/such/layer".into()], folders.writable(true)).unwrap_err();
+        assert!(error.to_string().starts_with("open \"/no/such/layer\": "), "{error}");
+    }
 }

@@ -16,7 +16,7 @@ pub mod pods;
 
 mod error;
 mod name;
-mod record;
+pub(crate) mod record;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -41,7 +41,7 @@ pub(super) fn json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 }
 
 /// A record with a `version`, which must be `known`.
-pub(super) fn versioned<T: DeserializeOwned>(path: &Path, known: u32) -> Result<Option<T>> {
+pub(crate) fn versioned<T: DeserializeOwned>(path: &Path, known: u32) -> Result<Option<T>> {
     let Some(bytes) = bytes(path)? else { return Ok(None) };
     // Another version may have another shape: look at that field first.
     let found = parse::<Version>(path, &bytes)?.version;
@@ -57,7 +57,7 @@ fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
 }
 
 /// Writes `value` as JSON.
-pub(super) fn write<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
+pub(crate) fn write<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
     let bytes = serde_json::to_vec(value)
         .map_err(|e| Error::Garbled { path: path.into(), cause: e.to_string() })?;
     atomic::write(path, &bytes, durability)

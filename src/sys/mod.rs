@@ -4,10 +4,15 @@
 pub mod bpf;
 pub mod cgroupfs;
 pub mod clock;
+pub mod embedded;
 pub mod error;
 pub mod event;
 pub mod exec;
+pub mod exit_log;
 pub mod fd;
+mod hand_over;
+pub mod keeper;
+pub mod keeper_protocol;
 pub mod mount;
 pub mod path;
 pub mod pipe;
