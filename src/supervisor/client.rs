@@ -8,6 +8,7 @@ use super::control::protocol::{AttachOrder, ExecOrder, Reply, Request, StopOrder
 use super::control::socket;
 use super::error::{Error, Result};
 pub use super::spawn::{SpawnOptions, spawn};
+pub use super::teardown::remove_ended;
 use crate::model::{PodUid, Roots, Signal};
 use crate::store::{PodStore, StatusRecord};
 

@@ -20,6 +20,8 @@ pub enum Error {
     Socket { verb: &'static str, path: PathBuf, cause: SyscallError },
     /// A step of starting a pod's processes.
     Launch { step: &'static str, cause: SyscallError },
+    /// Something of the pod could not be removed.
+    Remove { path: PathBuf, cause: SyscallError },
     /// `podrt-shim` is neither beside `podrt` nor where it is installed.
     NoShim { searched: Vec<PathBuf> },
     /// The shim ended, or closed the connection, before it had answered.
@@ -39,7 +41,9 @@ impl Error {
         match self {
             Self::Store(cause) => cause.kind(),
             Self::Cgroup(cause) => cause.kind(),
-            Self::Socket { cause, .. } | Self::Launch { cause, .. } => cause.kind(),
+            Self::Socket { cause, .. }
+            | Self::Launch { cause, .. }
+            | Self::Remove { cause, .. } => cause.kind(),
             Self::NoShim { .. } => ErrorKind::NotFound,
             Self::NoAnswer { .. } | Self::Garbled { .. } => ErrorKind::System,
             Self::Version { .. } => ErrorKind::Unsupported,
@@ -55,6 +59,7 @@ impl fmt::Display for Error {
             Self::Cgroup(cause) => cause.fmt(f),
             Self::Socket { verb, path, cause } => write!(f, "{verb} {path:?}: {cause}"),
             Self::Launch { step, cause } => write!(f, "start pod's processes: {step}: {cause}"),
+            Self::Remove { path, cause } => write!(f, "remove {path:?}: {cause}"),
             Self::NoShim { searched } => {
                 write!(f, "find \"podrt-shim\": not at any of {searched:?}")
             }

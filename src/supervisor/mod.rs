@@ -9,6 +9,7 @@ mod error;
 mod log;
 mod process;
 mod spawn;
+mod teardown;
 #[cfg(test)]
 mod testing;
 mod token;
