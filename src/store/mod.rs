@@ -21,5 +21,5 @@ pub(crate) mod record;
 pub(crate) mod testing;
 
 pub use error::{Error, Result};
-pub use objects::{ObjectKey, ObjectStore, Written};
+pub use objects::{Listing, ObjectKey, ObjectStore, Written};
 pub use pods::{LoadedPod, PodRecord, PodStore, StatusRecord};

@@ -42,6 +42,14 @@ pub enum Written {
     Unchanged(Value),
 }
 
+/// The objects of a kind, and the errors of those that are damaged.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// By namespace and name.
+    pub objects: Vec<(ObjectKey, Value)>,
+    pub broken: Vec<Error>,
+}
+
 /// The API objects of one data root.
 #[derive(Debug, Clone)]
 pub struct ObjectStore {
@@ -159,25 +167,21 @@ impl ObjectStore {
         Ok(Some(object))
     }
 
-    /// The objects of a kind, by namespace and name, and the errors of damaged
-    /// ones. `namespace`: one of them, or all (with those that have none).
+    /// The objects of a kind. `namespace`: one of them, or all, with those that
+    /// have none.
     ///
     /// # Errors
     /// [`Error::Name`]; [`Error::File`] when a directory cannot be read.
-    pub fn list(
-        &self,
-        namespace: Option<&str>,
-        kind: &str,
-    ) -> Result<(Vec<(ObjectKey, Value)>, Vec<Error>)> {
-        let (mut objects, mut broken) = (Vec::new(), Vec::new());
+    pub fn list(&self, namespace: Option<&str>, kind: &str) -> Result<Listing> {
+        let mut listing = Listing::default();
         for key in self.keys(namespace, kind)? {
             match self.get(&key) {
-                Ok(Some(object)) => objects.push((key, object)),
+                Ok(Some(object)) => listing.objects.push((key, object)),
                 Ok(None) => {}
-                Err(e) => broken.push(e),
+                Err(e) => listing.broken.push(e),
             }
         }
-        Ok((objects, broken))
+        Ok(listing)
     }
 
     /// The names of a kind's objects, as for [`ObjectStore::list`].
@@ -397,13 +401,13 @@ mod tests {
         let cluster = ObjectKey::new(None, "ConfigMap", "c").unwrap();
         store.put(&cluster, map("1")).unwrap();
         fs::write(store.path(&key("a", "bad")), "{").unwrap();
-        let (objects, broken) = store.list(None, "ConfigMap").unwrap();
+        let Listing { objects, broken } = store.list(None, "ConfigMap").unwrap();
         let names: Vec<_> = objects.iter().map(|(key, _)| (key.namespace(), key.name())).collect();
         let expected = [(None, "c"), (Some("a"), "m"), (Some("b"), "a"), (Some("b"), "z")].to_vec();
         assert_eq!((names, broken.len()), (expected, 1));
-        assert_eq!(store.list(Some("b"), "ConfigMap").unwrap().0.len(), 2);
+        assert_eq!(store.list(Some("b"), "ConfigMap").unwrap().objects.len(), 2);
         assert_eq!(store.kinds(Some("b")).unwrap(), ["ConfigMap"]);
-        assert!(store.list(None, "Secret").unwrap().0.is_empty());
+        assert!(store.list(None, "Secret").unwrap().objects.is_empty());
     }
 
     #[test]

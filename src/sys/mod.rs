@@ -19,6 +19,7 @@ pub mod pipe;
 pub mod prctl;
 pub mod process;
 pub mod pty;
+pub mod rename;
 pub mod terminal;
 pub mod userns;
 

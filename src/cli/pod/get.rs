@@ -7,7 +7,7 @@ use crate::cli::print::{Output, Table, output};
 use crate::lifecycle::columns::{columns, human_duration};
 use crate::model::event::EventType;
 use crate::model::{PodKey, Roots, Timestamp};
-use crate::store::objects::{ObjectKey, ObjectStore};
+use crate::store::objects::{Listing, ObjectKey, ObjectStore};
 
 use super::args::GetArgs;
 use super::selector::Selector;
@@ -180,7 +180,8 @@ fn objects(
     let store = ObjectStore::new(roots.objects());
     if names.is_empty() {
         let namespace = args.scope.query_namespace();
-        let (found, broken) = store.list(namespace.as_deref(), kind.kind()).map_err(room)?;
+        let Listing { objects: found, broken } =
+            store.list(namespace.as_deref(), kind.kind()).map_err(room)?;
         for error in &broken {
             eprintln!("podrt: {error}, ignoring");
         }

@@ -8,7 +8,7 @@ use crate::model::event::PodEvent;
 use crate::model::plan::PodPlan;
 use crate::model::status::PodStatus;
 use crate::model::{PodKey, Roots, Timestamp};
-use crate::store::objects::{ObjectKey, ObjectStore};
+use crate::store::objects::{Listing, ObjectKey, ObjectStore};
 use crate::store::pods::{LoadedPod, PodStore};
 
 use super::selector::Selector;
@@ -90,7 +90,7 @@ pub fn list(roots: &Roots, query: &Query) -> Result<Vec<PodView>, CliError> {
         eprintln!("podrt: {error}, ignoring");
     }
     let store = ObjectStore::new(roots.objects());
-    let (found, _) =
+    let Listing { objects: found, .. } =
         store.list(query.namespace.as_deref(), "Pod").map_err(|e| CliError::room(&e, e.kind()))?;
     let objects: Vec<Value> = found.into_iter().map(|(_, object)| object).collect();
     let mut views: Vec<PodView> = loaded
