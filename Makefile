@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # Debian packages, named here and nowhere else.
 BUILD_PACKAGES := gcc musl-tools busybox-static
 TEST_PACKAGES  := iproute2 util-linux procps
-PEER_PACKAGES  := crun runc podman skopeo umoci
+PEER_PACKAGES  := crun runc podman conmon catatonit skopeo umoci
 RUST_ARCH      := $(shell uname -m)
 MUSL_TARGET    := $(RUST_ARCH)-unknown-linux-musl
 GNU_TARGET     := $(RUST_ARCH)-unknown-linux-gnu
@@ -101,7 +101,7 @@ bench: build fixtures ## Compare with crun, runc and podman in one run; prints a
 
 .PHONY: bench-run
 bench-run:
-	$(SUDO) integration/bench/run $(RELEASE)
+	$(if $(SUDO),$(SUDO) --preserve-env) cargo bench --bench compare --target $(TARGET)
 
 .PHONY: install
 install: build ## Install podrt and its shim below PREFIX (/usr/local)

@@ -13,6 +13,7 @@ pub mod fd;
 mod hand_over;
 pub mod keeper;
 pub mod keeper_protocol;
+pub mod kernel;
 pub mod mount;
 pub mod path;
 pub mod pipe;

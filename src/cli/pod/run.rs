@@ -14,6 +14,7 @@ use crate::model::{Roots, Signal, Timestamp};
 use crate::store::StatusRecord;
 use crate::supervisor::client::{Client, Watch};
 use crate::sys::event::SignalFd;
+use crate::sys::kernel;
 
 use super::args::{RunArgs, WaitFor};
 use super::delete::{self, How};
@@ -29,6 +30,7 @@ pub fn run(args: &RunArgs, roots: &Roots, now: Timestamp) -> Result<u8, CliError
     if !nix::unistd::geteuid().is_root() {
         return Err(CliError::NotRoot { verb: "run".into() });
     }
+    kernel::check().map_err(|e| CliError::room(&e, e.kind()))?;
     // Blocked before the pods start, so that an early Ctrl-C is not lost.
     let signals =
         SignalFd::new(&[Signal::INT, Signal::TERM]).map_err(|e| CliError::room(&e, e.kind()))?;
