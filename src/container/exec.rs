@@ -1,33 +1,284 @@
 //! Running a process in a container.
 
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use super::error::Result;
-use super::options::{Exec, ExecOptions};
-use crate::model::ContainerId;
+use nix::errno::Errno;
+use nix::unistd::Pid;
+use oci_spec::runtime::{LinuxPersonality, LinuxSeccomp, Process};
+
+use super::console;
+use super::error::{Error, Result};
+use super::init::channel::{self, ParentEnd};
+use super::init::child::{ExecPlan, run_exec};
+use super::init::process::{ProcessPlan, Surroundings};
+use super::machine::{Ends, Machine, Order};
+use super::namespace::Namespace;
+use super::options::{Console, Exec, ExecOptions, Stdio};
+use super::plan::invalid;
+use super::record::{Record, StateDir, cgroup_error, store_error};
+use super::state::Status;
+use crate::cgroup::Cgroup;
+use crate::model::{ContainerId, Signal};
+use crate::store::atomic::{self, Durability};
+use crate::sys::process::{self, Clone, CloneArgs, CloneFlags, Wait};
+use crate::sys::{SyscallError, prctl};
+
+/// The session keyring of a container, which its exec'd processes share.
+pub(super) fn keyring_name(id: &ContainerId) -> String {
+    format!("_ses.{id}")
+}
 
 /// A container that processes are run in: loaded once, used for many.
 #[derive(Debug)]
 pub struct Target {
     /// The container's own process, to copy what an exec inherits.
-    pub process: oci_spec::runtime::Process,
+    pub process: Process,
+    record: Record,
+    dir: StateDir,
+    seccomp: Option<LinuxSeccomp>,
+    personality: Option<LinuxPersonality>,
+    /// The container's first process and its namespaces that are not ours.
+    init: OwnedFd,
+    kinds: CloneFlags,
+}
+
+/// An exec under way. Dropping it before the end kills the process.
+#[derive(Debug)]
+pub struct Executing {
+    process: Option<OwnedFd>,
+    pid: Pid,
+    machine: Machine,
+    channel: ParentEnd,
+    console: Console,
+    master: Option<OwnedFd>,
+    pid_file: Option<std::path::PathBuf>,
 }
 
 impl Target {
     /// # Errors
-    /// [`Error::DoesNotExist`](super::Error::DoesNotExist),
-    /// [`Error::NotRunning`](super::Error::NotRunning).
+    /// [`Error::DoesNotExist`], [`Error::NotRunning`].
     pub fn load(state_root: &Path, id: &ContainerId) -> Result<Self> {
-        let _ = (state_root, id);
-        todo!()
+        let dir = StateDir::of(state_root, id);
+        let record = Record::load(&dir)?;
+        let init = record.process().ok_or(Error::NotRunning)?;
+        let spec = dir.spec()?;
+        let linux = spec.linux().as_ref();
+        Ok(Self {
+            process: spec.process().clone().ok_or_else(|| invalid("process is missing"))?,
+            seccomp: linux.and_then(|linux| linux.seccomp().clone()),
+            personality: linux.and_then(|linux| linux.personality().clone()),
+            kinds: foreign_namespaces(Pid::from_raw(record.pid))?,
+            record,
+            dir,
+            init,
+        })
+    }
+
+    /// Starts one process.
+    ///
+    /// # Errors
+    /// What can be refused or fails outside of it.
+    pub fn begin(&self, options: ExecOptions) -> Result<Executing> {
+        self.require_runnable(options.ignore_paused)?;
+        let plan = self.plan(&options)?;
+        let cgroup = self.cgroup(options.cgroup.as_deref())?;
+        let entry = cgroup.entry().map_err(|error| cgroup_error(&error))?;
+        prctl::set_dumpable(false).map_err(Error::call("protect the process"))?;
+        let (parent_end, child_end) = channel::pair().map_err(Error::call("make a channel"))?;
+        let exec = ExecPlan {
+            process: &plan,
+            join_cgroups: entry.join,
+            target: self.init.try_clone().map_err(|error| Error::Call {
+                what: "exec".to_owned(),
+                source: SyscallError::from_io("fcntl", "pidfd", &error),
+            })?,
+            kinds: self.kinds,
+            stdio: match options.stdio {
+                Stdio::Inherit => None,
+                Stdio::Fds(fds) => Some(fds),
+            },
+        };
+        match self.clone_into(entry.clone_into.as_ref())? {
+            Clone::Child => {
+                drop(parent_end);
+                run_exec(&exec, &child_end)
+            }
+            Clone::Parent { pid, pidfd } => Ok(Executing {
+                process: Some(pidfd),
+                pid,
+                machine: Machine::new(Ends::WithExec, self.kinds.contains(CloneFlags::NEWPID)),
+                channel: parent_end,
+                console: options.console,
+                master: None,
+                pid_file: options.pid_file,
+            }),
+        }
     }
 
     /// Runs one process; returns when its program has been executed.
     ///
     /// # Errors
-    /// What failed, [`Error::Step`](super::Error::Step) inside.
+    /// What failed, [`Error::Step`] inside.
     pub fn exec(&self, options: ExecOptions) -> Result<Exec> {
-        let _ = options;
-        todo!()
+        let mut executing = self.begin(options)?;
+        loop {
+            if let Some(exec) = executing.advance()? {
+                return Ok(exec);
+            }
+        }
+    }
+
+    fn require_runnable(&self, ignore_paused: bool) -> Result<()> {
+        match self.record.status(&self.dir) {
+            Status::Stopped => Err(Error::NotRunning),
+            Status::Paused if !ignore_paused => {
+                Err(Error::WrongState { verb: "exec in", status: "paused".to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn plan(&self, options: &ExecOptions) -> Result<ProcessPlan> {
+        let around = Surroundings {
+            seccomp: self.seccomp.as_ref(),
+            personality: self.personality.as_ref(),
+            keyring: Some(keyring_name(&self.record.id)),
+            preserve_fds: options.preserve_fds,
+        };
+        let plan = ProcessPlan::new(&options.process, &around)?;
+        match (&options.console, plan.terminal) {
+            (Console::None, true) => Err(invalid("a terminal needs somebody who takes it")),
+            (Console::Socket(_), false) => {
+                Err(invalid("cannot use console socket if runc will not detach or allocate tty"))
+            }
+            _ => Ok(plan),
+        }
+    }
+
+    fn cgroup(&self, below: Option<&Path>) -> Result<Cgroup> {
+        let path = match below {
+            None => self.record.cgroup.clone(),
+            Some(below) => {
+                let inside = below.components().all(|part| {
+                    use std::path::Component::{CurDir, Normal, RootDir};
+                    matches!(part, CurDir | Normal(_) | RootDir)
+                });
+                let below = below.to_str().filter(|_| inside);
+                let below = below.ok_or_else(|| invalid("cgroup path leaves the container's"))?;
+                format!("{}/{}", self.record.cgroup, below.trim_matches('/'))
+            }
+        };
+        Cgroup::open(path.trim_end_matches('/')).map_err(|error| cgroup_error(&error))
+    }
+
+    /// A cgroup that the container has divided takes no process itself: then
+    /// the new one goes where the container's first process is.
+    fn clone_into(&self, cgroup: Option<&OwnedFd>) -> Result<Clone> {
+        let clone = |cgroup: Option<&OwnedFd>| {
+            process::clone3(&CloneArgs { cgroup: cgroup.map(AsFd::as_fd), ..CloneArgs::default() })
+        };
+        let cloned = match clone(cgroup) {
+            Err(error) if error.errno == Errno::EBUSY => {
+                let beside = cgroup_of(self.record.pid)?;
+                let beside = Cgroup::open(&beside).and_then(|cgroup| cgroup.entry());
+                let beside = beside.map_err(|error| cgroup_error(&error))?;
+                clone(beside.clone_into.as_ref())
+            }
+            cloned => cloned,
+        };
+        cloned.map_err(Error::call("clone a process"))
+    }
+}
+
+/// The v2 cgroup of a process, which may have moved below the container's.
+fn cgroup_of(pid: i32) -> Result<String> {
+    let path = format!("/proc/{pid}/cgroup");
+    let text = std::fs::read_to_string(&path).map_err(|error| Error::Call {
+        what: "find the container's cgroup".to_owned(),
+        source: SyscallError::from_io("read", path, &error),
+    })?;
+    let line = text.lines().find_map(|line| line.strip_prefix("0::"));
+    line.map(str::to_owned).ok_or(Error::NotRunning)
+}
+
+/// The kinds of namespaces in which `pid` is not where we are.
+fn foreign_namespaces(pid: Pid) -> Result<CloneFlags> {
+    let identity = |process: &str, kind: Namespace| {
+        let path = format!("/proc/{process}/ns/{}", kind.file());
+        match nix::sys::stat::stat(path.as_str()) {
+            Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino))),
+            // A kernel without this kind of namespace.
+            Err(Errno::ENOENT) if process == "self" => Ok(None),
+            Err(Errno::ENOENT | Errno::ESRCH) => Err(Error::NotRunning),
+            Err(errno) => Err(Error::Call {
+                what: "look at the container's namespaces".to_owned(),
+                source: SyscallError::new("stat", path, errno),
+            }),
+        }
+    };
+    let mut kinds = CloneFlags::empty();
+    for kind in Namespace::ALL {
+        let ours = identity("self", kind)?;
+        if ours.is_some() && ours != identity(&pid.to_string(), kind)? {
+            kinds |= kind.flag();
+        }
+    }
+    Ok(kinds)
+}
+
+impl Executing {
+    /// Readable when [`advance`](Self::advance) has something to do.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.channel.fd()
+    }
+
+    /// Handles what the process has said meanwhile; blocks when it has said
+    /// nothing. `Some` once its program runs.
+    ///
+    /// # Errors
+    /// What failed, [`Error::Step`] inside.
+    pub fn advance(&mut self) -> Result<Option<Exec>> {
+        let message = self.channel.receive().map_err(Error::call("hear of the new process"))?;
+        match self.machine.handle(message)? {
+            Order::Adopt { pid, pidfd } => {
+                if let Some(first) = self.process.replace(pidfd) {
+                    process::wait_pidfd(first.as_fd(), Wait::Block)
+                        .map_err(Error::call("reap the first process"))?;
+                }
+                self.pid = pid;
+            }
+            Order::ForwardConsole(master) => match &self.console {
+                Console::Socket(path) => console::send(path, master.as_fd())?,
+                Console::HandOver | Console::None => self.master = Some(master),
+            },
+            Order::ForwardListener(_) => {
+                return Err(invalid("SCMP_ACT_NOTIFY is not supported for exec"));
+            }
+            Order::Wait | Order::WriteMappings | Order::RunHooks => {}
+        }
+        if !self.machine.is_finished() {
+            return Ok(None);
+        }
+        if let Some(path) = &self.pid_file {
+            let text = self.pid.as_raw().to_string();
+            atomic::write_with_mode(path, text.as_bytes(), 0o644, Durability::Volatile)
+                .map_err(|error| store_error(&error))?;
+        }
+        Ok(self.process.take().map(|pidfd| Exec {
+            pid: self.pid,
+            pidfd,
+            console: self.master.take(),
+        }))
+    }
+}
+
+impl Drop for Executing {
+    fn drop(&mut self) {
+        if let Some(pidfd) = &self.process {
+            let _ = process::pidfd_send_signal(pidfd.as_fd(), Signal::KILL);
+            let _ = process::wait_pidfd(pidfd.as_fd(), Wait::Block);
+        }
     }
 }

@@ -5,17 +5,31 @@
 
 pub mod creation;
 pub mod error;
+
 pub mod exec;
+pub mod features;
 pub mod from_spec;
 pub mod namespace;
 pub mod options;
+pub mod resources;
+pub mod spec;
 pub mod stage;
 pub mod state;
 pub mod verbs;
 
+mod console;
+mod devices;
+mod hooks;
+mod init;
+mod machine;
+mod plan;
+mod proc_mount;
+mod record;
+mod systemd;
+
 pub use creation::{Creation, Progress, create, read_exec_status};
 pub use error::{Error, Result};
-pub use exec::Target;
+pub use exec::{Executing, Target};
 pub use namespace::{Namespace, NamespaceFds};
 pub use options::{
     CgroupDriver, Console, CreateOptions, Created, Exec, ExecOptions, Gate, RootSource, Stdio,

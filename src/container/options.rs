@@ -10,15 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::namespace::NamespaceFds;
 use crate::model::{ContainerId, PodUid};
-
-/// Where the root file system comes from.
-#[derive(Debug)]
-pub enum RootSource {
-    /// A folder of the host (`root.path`, made absolute against the bundle).
-    Path(PathBuf),
-    /// A detached mount (fsmount(2), open_tree(2)).
-    Detached(OwnedFd),
-}
+pub use crate::rootfs::RootSource;
 
 /// What the process gets as its descriptors 0, 1 and 2.
 #[derive(Debug)]

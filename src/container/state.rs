@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::Result;
+use super::record::{self, Record, StateDir};
 use crate::model::{ContainerId, PodUid};
 
 /// What a container does now.
@@ -61,16 +62,42 @@ impl State {
     /// # Errors
     /// [`Error::DoesNotExist`](super::Error::DoesNotExist).
     pub fn load(state_root: &Path, id: &ContainerId) -> Result<Self> {
-        let _ = (state_root, id);
-        todo!()
+        let dir = StateDir::of(state_root, id);
+        Ok(Self::of(&dir, Record::load(&dir)?))
     }
 
-    /// All containers below `state_root`, by id.
+    /// All containers below `state_root`, by id. One that is just being
+    /// removed, or whose record is damaged, is left out.
     ///
     /// # Errors
     /// When the folder cannot be read; a missing one is empty.
     pub fn list(state_root: &Path) -> Result<Vec<Self>> {
-        let _ = state_root;
-        todo!()
+        let ids = record::ids(state_root)?;
+        Ok(ids.iter().filter_map(|id| Self::load(state_root, id).ok()).collect())
     }
+
+    fn of(dir: &StateDir, record: Record) -> Self {
+        let status = record.status(dir);
+        Self {
+            oci_version: record.oci_version,
+            id: record.id,
+            pid: if status == Status::Stopped { 0 } else { record.pid },
+            status,
+            bundle: record.bundle,
+            rootfs: record.rootfs,
+            created: record.created,
+            annotations: record.annotations,
+            owner: user_name(record.uid),
+            pod: record.pod,
+        }
+    }
+}
+
+/// The name that the host's /etc/passwd has for `uid`, else the number.
+fn user_name(uid: u32) -> String {
+    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let number = uid.to_string();
+    let entry = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let mut found = entry.filter(|fields| fields.get(2) == Some(&number.as_str()));
+    found.next().map_or_else(|| number.clone(), |fields| fields[0].to_owned())
 }

@@ -106,6 +106,26 @@ pub fn close_range_cloexec(first: u32) -> Result<(), SyscallError> {
     close_range(first, libc::CLOSE_RANGE_CLOEXEC)
 }
 
+/// Closes everything but `keep` (sorted, no number twice). For a cloned child
+/// that will only exec or `_exit`: the `OwnedFd`s of its maker's memory, which
+/// it has a copy of, must not be used or dropped afterwards.
+pub fn close_all_but(keep: &[i32]) {
+    let mut first = 0;
+    for fd in keep.iter().map(|fd| fd.unsigned_abs()) {
+        if fd > first {
+            close_between(first, fd - 1);
+        }
+        first = fd + 1;
+    }
+    close_between(first, u32::MAX);
+}
+
+fn close_between(first: u32, last: u32) {
+    // SAFETY: integers only. The callers, cloned children on their way to
+    // exec, touch no descriptor any more that is not in their keep list.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+}
+
 fn close_range(first: u32, flags: u32) -> Result<(), SyscallError> {
     // SAFETY: with CLOSE_RANGE_CLOEXEC nothing is closed now, so no OwnedFd of
     // this process loses its descriptor.

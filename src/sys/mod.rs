@@ -15,6 +15,7 @@ pub mod keeper;
 pub mod keeper_protocol;
 pub mod kernel;
 pub mod mount;
+pub mod netif;
 pub mod netlink;
 pub mod path;
 pub mod pipe;

@@ -2,7 +2,7 @@
 //! keyrings, priorities.
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Uid};
+use nix::unistd::{Gid, Pid, Uid};
 
 use super::SyscallError;
 use super::error::cerr;
@@ -230,13 +230,21 @@ pub struct Rlimit {
 /// # Errors
 /// EPERM for a raised hard limit without CAP_SYS_RESOURCE.
 pub fn set_rlimit(limit: Rlimit) -> Result<(), SyscallError> {
+    set_rlimit_of(Pid::from_raw(0), limit)
+}
+
+/// Sets one limit of another process: a child that has not been reaped.
+///
+/// # Errors
+/// As [`set_rlimit`].
+pub fn set_rlimit_of(pid: Pid, limit: Rlimit) -> Result<(), SyscallError> {
     let raw = libc::rlimit64 { rlim_cur: limit.soft, rlim_max: limit.hard };
     // SAFETY: `raw` is a valid rlimit64 that outlives the call; the old value
     // is not asked for.
     let result = unsafe {
         libc::syscall(
             libc::SYS_prlimit64,
-            0,
+            pid.as_raw(),
             limit.resource,
             std::ptr::from_ref(&raw),
             std::ptr::null_mut::<libc::rlimit64>(),

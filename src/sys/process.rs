@@ -2,6 +2,7 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -122,6 +123,10 @@ struct RawCloneArgs {
 const CLONE_PIDFD: u64 = 0x1000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+/// Set in every process that [`clone3`] made: it has one thread, and may be
+/// where there is no /proc to count them.
+static IS_CLONED: AtomicBool = AtomicBool::new(false);
+
 /// A copy of this process in a new one, with a pidfd to it (clone3(2), no
 /// shared memory). Refused with EDEADLK while other threads exist: their locks
 /// would stay taken in the child for ever.
@@ -156,6 +161,39 @@ pub fn clone3(args: &CloneArgs) -> Result<Clone, SyscallError> {
         libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut raw), size_of::<RawCloneArgs>())
     };
     match cerr(result, "clone3", describe)? {
+        0 => {
+            IS_CLONED.store(true, Ordering::Relaxed);
+            Ok(Clone::Child)
+        }
+        pid => {
+            // SAFETY: the kernel stored a new descriptor that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Clone::Parent { pid: pid_from(pid), pidfd })
+        }
+    }
+}
+
+/// A sibling by the older clone(2), for processes whose seccomp filter answers
+/// clone3 with ENOSYS because it cannot look at its arguments. Only for a
+/// process that [`clone3`] itself has made.
+///
+/// # Errors
+/// The errno of clone(2).
+pub fn clone_sibling() -> Result<Clone, SyscallError> {
+    if !single_threaded() {
+        return Err(SyscallError::new("clone", "CLONE_PARENT", Errno::EDEADLK));
+    }
+    let mut pidfd: libc::c_int = -1;
+    // SIGCHLD is ignored with CLONE_PARENT, but filters know the value.
+    let flags = CLONE_PIDFD | CloneFlags::PARENT.0 | libc::SIGCHLD.unsigned_abs() as u64;
+    let pidfd_at = std::ptr::from_mut(&mut pidfd);
+    let null = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: as in `clone3`: no shared memory (the stack 0 is the copied
+    // one), one thread; `pidfd` outlives the call. The order of arguments is
+    // x86_64's and aarch64's up to the parent_tid that CLONE_PIDFD uses; the
+    // rest is null.
+    let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0, pidfd_at, null, null) };
+    match cerr(result, "clone", || "CLONE_PARENT".to_owned())? {
         0 => Ok(Clone::Child),
         pid => {
             // SAFETY: the kernel stored a new descriptor that nobody else owns.
@@ -163,6 +201,17 @@ pub fn clone3(args: &CloneArgs) -> Result<Clone, SyscallError> {
             Ok(Clone::Parent { pid: pid_from(pid), pidfd })
         }
     }
+}
+
+/// Makes the terminal the controlling one of this process's session, which it
+/// leads.
+///
+/// # Errors
+/// EPERM when it leads none or the terminal has a session already.
+pub fn set_controlling_terminal(terminal: BorrowedFd) -> Result<(), SyscallError> {
+    // SAFETY: TIOCSCTTY takes an integer.
+    let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 0) };
+    cerr(result.into(), "ioctl", || "TIOCSCTTY".to_owned()).map(drop)
 }
 
 /// A plain copy of this process: [`clone3`] without flags.
@@ -182,7 +231,9 @@ fn pid_from(raw: libc::c_long) -> Pid {
 /// True if this process has one thread: /proc/self/task has a link for each
 /// thread besides `.` and `..`. Unit tests run in threads and count as single.
 fn single_threaded() -> bool {
-    cfg!(test) || nix::sys::stat::stat("/proc/self/task").is_ok_and(|stat| stat.st_nlink == 3)
+    cfg!(test)
+        || IS_CLONED.load(Ordering::Relaxed)
+        || nix::sys::stat::stat("/proc/self/task").is_ok_and(|stat| stat.st_nlink == 3)
 }
 
 /// Ends this process at once: no destructors, no flushing, as a cloned child

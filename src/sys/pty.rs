@@ -29,12 +29,28 @@ pub struct Pty {
 /// # Errors
 /// EXDEV when it is something else; ENOSPC when the devpts is full.
 pub fn open(ptmx: BorrowedFd<'_>) -> Result<Pty, SyscallError> {
-    require_device(ptmx, |found| found == PTMX)?;
+    check_ptmx(ptmx)?;
     // Opening through the handle cannot reach another file than the checked.
     let path = format!("/proc/self/fd/{}", ptmx.as_raw_fd());
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let master = nix::fcntl::open(path.as_str(), flags, nix::sys::stat::Mode::empty())
         .map_err(|errno| SyscallError::new("open", "ptmx", errno))?;
+    of_master(master)
+}
+
+/// Checks that a handle (`O_PATH` will do) is the `ptmx` of a devpts.
+///
+/// # Errors
+/// EXDEV when it is something else.
+pub fn check_ptmx(ptmx: BorrowedFd<'_>) -> Result<(), SyscallError> {
+    require_device(ptmx, |found| found == PTMX)
+}
+
+/// The terminal of an opened `ptmx`.
+///
+/// # Errors
+/// EXDEV when the other side is no terminal of a devpts.
+pub fn of_master(master: OwnedFd) -> Result<Pty, SyscallError> {
     let slave = unlock(master.as_fd())?;
     require_device(slave.as_fd(), |(major, _)| SLAVE_MAJORS.contains(&major))?;
     Ok(Pty { master, slave })

@@ -1,0 +1,79 @@
+//! A pod's or container's resources in the runtime specification's words.
+
+use std::collections::HashMap;
+
+use oci_spec::runtime::{
+    LinuxCpu, LinuxDeviceCgroup, LinuxHugepageLimit, LinuxMemory, LinuxPids, LinuxResources,
+};
+
+use crate::cgroup::Hierarchy;
+use crate::model::plan::Resources;
+
+/// The limits of `resources`. Devices: all for a privileged container, else
+/// only those that every container has.
+#[must_use]
+pub fn oci(resources: &Resources, privileged: bool) -> LinuxResources {
+    let mut device = LinuxDeviceCgroup::default();
+    device.set_allow(privileged).set_access(Some("rwm".to_owned()));
+    let mut limits = limits(resources);
+    limits.set_devices(Some(vec![device]));
+    limits
+}
+
+/// The limits alone: what a pod's cgroup gets.
+#[must_use]
+pub fn limits(resources: &Resources) -> LinuxResources {
+    let mut limits = LinuxResources::default();
+    limits
+        .set_devices(None)
+        .set_cpu(cpu(resources))
+        .set_memory(memory(resources))
+        .set_pids(resources.pids_limit.map(|limit| {
+            let mut pids = LinuxPids::default();
+            pids.set_limit(limit);
+            pids
+        }))
+        .set_hugepage_limits(hugepages(resources))
+        .set_unified(unified(resources));
+    limits
+}
+
+fn cpu(resources: &Resources) -> Option<LinuxCpu> {
+    let Resources { cpu_shares, cpu_quota_us, cpu_period_us, .. } = resources;
+    if cpu_shares.is_none() && cpu_quota_us.is_none() && cpu_period_us.is_none() {
+        return None;
+    }
+    let mut cpu = LinuxCpu::default();
+    cpu.set_shares(*cpu_shares).set_quota(*cpu_quota_us).set_period(*cpu_period_us);
+    Some(cpu)
+}
+
+fn memory(resources: &Resources) -> Option<LinuxMemory> {
+    let (limit, swap) = (resources.memory_limit_bytes, resources.memory_swap_limit_bytes);
+    if limit.is_none() && swap.is_none() {
+        return None;
+    }
+    let mut memory = LinuxMemory::default();
+    memory.set_limit(limit).set_swap(swap);
+    Some(memory)
+}
+
+fn hugepages(resources: &Resources) -> Option<Vec<LinuxHugepageLimit>> {
+    let limit = |(size, bytes): (&String, &u64)| {
+        let mut limit = LinuxHugepageLimit::default();
+        limit.set_page_size(size.clone()).set_limit(i64::try_from(*bytes).unwrap_or(i64::MAX));
+        limit
+    };
+    let all: Vec<_> = resources.hugepage_limits.iter().map(limit).collect();
+    (!all.is_empty()).then_some(all)
+}
+
+/// Raw files exist on a unified hierarchy only.
+fn unified(resources: &Resources) -> Option<HashMap<String, String>> {
+    let mut files: HashMap<String, String> = resources.unified.clone().into_iter().collect();
+    if resources.memory_oom_group {
+        files.insert("memory.oom.group".to_owned(), "1".to_owned());
+    }
+    let usable = !files.is_empty() && matches!(Hierarchy::detect(), Ok(Hierarchy::Unified));
+    usable.then_some(files)
+}
