@@ -5,28 +5,9 @@ use std::os::fd::OwnedFd;
 use oci_spec::runtime::LinuxResources;
 
 use super::error::Error;
+use super::hierarchy::{self, Hierarchy, Layout};
 use super::stats::Stats;
-
-/// What the machine mounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hierarchy {
-    /// cgroup v2 at `/sys/fs/cgroup`.
-    Unified,
-    /// Controllers on v1, and a v2 hierarchy beside them.
-    Hybrid,
-    /// v1 only.
-    Legacy,
-}
-
-impl Hierarchy {
-    /// Looks at the machine's mounts.
-    ///
-    /// # Errors
-    /// [`Error::Detect`] where no cgroup file system is mounted.
-    pub fn detect() -> Result<Self, Error> {
-        todo!()
-    }
-}
+use super::{create, devices, file, freeze, limits, processes, remove};
 
 /// How a new process gets into the cgroup.
 #[derive(Debug, Default)]
@@ -38,18 +19,30 @@ pub struct Entry {
     pub join: Vec<OwnedFd>,
 }
 
-/// One cgroup, in every hierarchy of the machine.
+/// One cgroup, in every hierarchy of the machine. Dropping it changes nothing.
 #[derive(Debug)]
-pub struct Cgroup {}
+pub struct Cgroup {
+    path: String,
+    mounts: Layout,
+    here: Layout,
+}
 
 impl Cgroup {
     /// Makes the cgroup `path` (absolute in each hierarchy) with missing
-    /// parents and sets the limits. One left empty by a crash is taken over.
+    /// parents and sets the limits. One left empty by a crash is made anew.
     ///
     /// # Errors
     /// [`Error::InUse`] when it has processes; [`Error::MissingController`].
-    pub fn create(_path: &str, _resources: &LinuxResources) -> Result<Self, Error> {
-        todo!()
+    /// What was made is removed again.
+    pub fn create(path: &str, resources: &LinuxResources) -> Result<Self, Error> {
+        let group = Self::at(path)?;
+        if group.exists() {
+            if !group.pids()?.is_empty() {
+                return Err(Error::InUse(group.path));
+            }
+            group.remove()?;
+        }
+        group.set_up(resources)
     }
 
     /// Makes or takes `path` as a parent of cgroups (a pod's, a QoS level's):
@@ -57,22 +50,58 @@ impl Cgroup {
     ///
     /// # Errors
     /// As [`Self::create`], but never [`Error::InUse`].
-    pub fn create_parent(_path: &str, _resources: &LinuxResources) -> Result<Self, Error> {
-        todo!()
+    pub fn create_parent(path: &str, resources: &LinuxResources) -> Result<Self, Error> {
+        let group = Self::at(path)?;
+        if group.exists() {
+            create::folders(&group.mounts, &group.path)?;
+            group.apply(resources)?;
+            return Ok(group);
+        }
+        group.set_up(resources)
     }
 
     /// An existing cgroup.
     ///
     /// # Errors
     /// [`Error::Missing`] when no hierarchy has it.
-    pub fn open(_path: &str) -> Result<Self, Error> {
-        todo!()
+    pub fn open(path: &str) -> Result<Self, Error> {
+        let group = Self::at(path)?;
+        if group.exists() { Ok(group) } else { Err(Error::Missing(group.path)) }
+    }
+
+    fn at(path: &str) -> Result<Self, Error> {
+        let path = hierarchy::checked(path)?;
+        let mounts = Layout::detect()?;
+        let here = mounts.join(&path);
+        Ok(Self { path, mounts, here })
+    }
+
+    fn set_up(self, resources: &LinuxResources) -> Result<Self, Error> {
+        let done = create::folders(&self.mounts, &self.path).and_then(|()| self.apply(resources));
+        match done {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                // The first failure is what the caller must hear of.
+                let _ = self.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn exists(&self) -> bool {
+        self.here.directories().any(std::path::Path::exists)
     }
 
     /// The absolute path in each hierarchy.
     #[must_use]
     pub fn path(&self) -> &str {
-        todo!()
+        &self.path
+    }
+
+    /// What the machine mounts.
+    #[must_use]
+    pub fn hierarchy(&self) -> Hierarchy {
+        self.mounts.hierarchy()
     }
 
     /// Fds by which a new process enters.
@@ -80,15 +109,27 @@ impl Cgroup {
     /// # Errors
     /// [`Error::File`] when the cgroup is gone.
     pub fn entry(&self) -> Result<Entry, Error> {
-        todo!()
+        let clone_into = self.here.v2.as_deref().map(file::open_directory).transpose()?;
+        let join = self
+            .here
+            .v1
+            .iter()
+            .map(|v1| file::open_for_writing(&v1.directory.join("cgroup.procs")))
+            .collect::<Result<_, _>>()?;
+        Ok(Entry { clone_into, join })
     }
 
-    /// Sets the limits that are given and leaves the others.
+    /// Sets the limits that are given and leaves the others. Device rules, if
+    /// any are given, replace all earlier ones at once.
     ///
     /// # Errors
     /// [`Error::MissingController`], [`Error::File`] for a refused value.
-    pub fn apply(&self, _resources: &LinuxResources) -> Result<(), Error> {
-        todo!()
+    pub fn apply(&self, resources: &LinuxResources) -> Result<(), Error> {
+        limits::apply(&self.here, resources)?;
+        match resources.devices() {
+            Some(rules) if !rules.is_empty() => devices::apply(&self.path, &self.here, rules),
+            _ => Ok(()),
+        }
     }
 
     /// Usage so far.
@@ -96,7 +137,7 @@ impl Cgroup {
     /// # Errors
     /// [`Error::File`] when the cgroup is gone.
     pub fn stats(&self) -> Result<Stats, Error> {
-        todo!()
+        Stats::read(&self.here)
     }
 
     /// Stops every process; returns when the kernel says they are.
@@ -104,7 +145,7 @@ impl Cgroup {
     /// # Errors
     /// [`Error::Freeze`] after a second.
     pub fn freeze(&self) -> Result<(), Error> {
-        todo!()
+        freeze::set(&self.path, &self.here, true)
     }
 
     /// Lets them run again.
@@ -112,15 +153,15 @@ impl Cgroup {
     /// # Errors
     /// As [`Self::freeze`].
     pub fn thaw(&self) -> Result<(), Error> {
-        todo!()
+        freeze::set(&self.path, &self.here, false)
     }
 
-    /// Whether the cgroup itself is frozen.
+    /// Whether the cgroup itself is frozen (or about to be).
     ///
     /// # Errors
     /// [`Error::File`] when the cgroup is gone.
     pub fn is_frozen(&self) -> Result<bool, Error> {
-        todo!()
+        freeze::is_frozen(&self.here)
     }
 
     /// The processes in it and below it.
@@ -128,7 +169,7 @@ impl Cgroup {
     /// # Errors
     /// [`Error::File`] when reading fails; a cgroup that is gone has none.
     pub fn pids(&self) -> Result<Vec<i32>, Error> {
-        todo!()
+        processes::pids(&self.here)
     }
 
     /// Sends SIGKILL to all processes in it and below it, frozen ones too.
@@ -137,7 +178,7 @@ impl Cgroup {
     /// # Errors
     /// [`Error::File`]; a cgroup that is gone is killed.
     pub fn kill(&self) -> Result<(), Error> {
-        todo!()
+        processes::kill(&self.path, &self.here)
     }
 
     /// How many of its processes the OOM killer took.
@@ -145,7 +186,7 @@ impl Cgroup {
     /// # Errors
     /// [`Error::File`] when reading fails; 0 without a memory controller.
     pub fn oom_kills(&self) -> Result<u64, Error> {
-        todo!()
+        processes::oom_kills(&self.here)
     }
 
     /// `cgroup.events` of the v2 hierarchy: POLLPRI when the cgroup becomes
@@ -155,16 +196,16 @@ impl Cgroup {
     /// # Errors
     /// [`Error::File`] when the cgroup is gone.
     pub fn populated_events(&self) -> Result<Option<OwnedFd>, Error> {
-        todo!()
+        self.here.v2.as_deref().map(processes::open_events).transpose()
     }
 
-    /// Removes the cgroup and all below it from every hierarchy. One that is
-    /// gone counts as removed.
+    /// Removes the cgroup and all below it from every hierarchy, waiting a
+    /// moment for processes that are dying. One that is gone counts as removed.
     ///
     /// # Errors
     /// [`Error::Remove`] lists what stayed; the rest is removed.
     pub fn remove(&self) -> Result<(), Error> {
-        todo!()
+        remove::tree(&self.path, &self.here)
     }
 
     /// [`Self::remove`], then each empty parent down to and including `top`.
@@ -172,14 +213,9 @@ impl Cgroup {
     ///
     /// # Errors
     /// As [`Self::remove`].
-    pub fn remove_up_to(&self, _top: &str) -> Result<(), Error> {
-        todo!()
+    pub fn remove_up_to(&self, top: &str) -> Result<(), Error> {
+        let top = hierarchy::checked(top)?;
+        self.remove()?;
+        remove::empty_parents(&self.mounts, &self.path, &top)
     }
-}
-
-/// The cgroup v2 weight (1–10000) that has the effect of v1 `shares`
-/// (2–262144): 1024 shares are weight 100.
-#[must_use]
-pub fn weight_of_shares(_shares: u64) -> u64 {
-    todo!()
 }

@@ -1,11 +1,30 @@
 //! Control groups: one object for a container's or a pod's cgroup, whatever
 //! hierarchies the machine has.
+//!
+//! Limits are translated by pure functions ([`limits`]) into files and values
+//! and then written; a limit whose controller the machine lacks is an error
+//! that names it. On a hybrid machine the cgroup exists in the v2 hierarchy,
+//! where it is entered, killed and frozen, and in each v1 hierarchy.
 #![forbid(unsafe_code)]
 
+mod create;
+mod devices;
 mod error;
+mod file;
+mod freeze;
 mod group;
+mod hierarchy;
+mod limits;
+mod limits_v1;
+mod limits_v2;
+mod processes;
+mod remove;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use error::Error;
-pub use group::{Cgroup, Entry, Hierarchy};
-pub use stats::Stats;
+pub use group::{Cgroup, Entry};
+pub use hierarchy::Hierarchy;
+pub use limits::weight_of_shares;
+pub use stats::{BlkioStats, CpuStats, HugetlbStats, MemoryStats, PidsStats, Stats};
