@@ -7,12 +7,24 @@
 
 #![forbid(unsafe_code)]
 
+mod defaults;
+mod downward;
 mod error;
+mod json;
+mod node;
 mod object;
+mod path;
 mod plan;
+mod read;
+mod scalar;
+pub mod schema;
+pub mod types;
+mod validate;
+mod yaml;
 
-pub use error::{FieldError, FieldErrorKind, Position, Report};
+pub use error::{DecodeError, FieldError, FieldErrorKind, Position, Problem, Rejection, Report};
 pub use object::{
-    ConfigMapObject, Object, ObjectMeta, OtherObject, PodObject, SecretObject, parse,
+    ConfigMapObject, Object, OtherObject, PodObject, SecretObject, generated_name, parse,
 };
 pub use plan::{PlanOptions, plan};
+pub use types::ObjectMeta;

@@ -15,6 +15,7 @@ pub mod ids;
 pub mod object;
 pub mod plan;
 pub mod quantity;
+pub mod quote;
 pub mod roots;
 pub mod signal;
 pub mod spec;

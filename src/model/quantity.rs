@@ -72,6 +72,27 @@ impl Quantity {
         clamp(self.milli.div_euclid(1000) + i128::from(self.milli.rem_euclid(1000) != 0))
     }
 
+    /// The same amount as the API server writes it: `1024Mi` as `1Gi`, `0.5`
+    /// as `500m`, `1000` as `1k`.
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        Self { milli: self.milli, text: self.canonical_text() }
+    }
+
+    fn canonical_text(&self) -> String {
+        if self.milli == 0 {
+            return "0".to_owned();
+        }
+        let is_whole = self.milli % 1000 == 0;
+        if self.text.ends_with('i') && is_whole && (self.milli / 1000).abs() >= 1024 {
+            return shortest(self.milli / 1000, 1024, &["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]);
+        }
+        if self.text.ends_with(|c: char| c.is_ascii_digit()) && self.text.contains(['e', 'E']) {
+            return shortest(self.milli, 1000, &["e-3", "", "e3", "e6", "e9", "e12", "e15", "e18"]);
+        }
+        shortest(self.milli, 1000, &["m", "", "k", "M", "G", "T", "P", "E"])
+    }
+
     /// True below zero.
     #[must_use]
     pub fn is_negative(&self) -> bool {
@@ -83,6 +104,16 @@ impl Quantity {
     pub fn exact_milli(&self) -> i128 {
         self.milli
     }
+}
+
+/// `amount` with the largest suffix that leaves it whole.
+fn shortest(mut amount: i128, factor: i128, suffixes: &[&str]) -> String {
+    let mut step = 0;
+    while amount % factor == 0 && step + 1 < suffixes.len() {
+        amount /= factor;
+        step += 1;
+    }
+    format!("{amount}{}", suffixes[step])
 }
 
 fn clamp(value: i128) -> i64 {
@@ -139,6 +170,12 @@ impl Scale {
         // A divisor beyond i128 leaves only the rounding.
         let Some(divisor) = factor else { return Some(i128::from(scaled != 0)) };
         Some(scaled / divisor + i128::from(scaled % divisor != 0))
+    }
+}
+
+impl Default for Quantity {
+    fn default() -> Self {
+        Self { milli: 0, text: "0".to_owned() }
     }
 }
 
@@ -203,6 +240,35 @@ mod tests {
     }
 
     #[test]
+    fn canonical_texts_are_the_api_servers() {
+        let table = [
+            ("0", "0"),
+            ("1000m", "1"),
+            ("0.5", "500m"),
+            ("1500m", "1500m"),
+            ("1.5", "1500m"),
+            ("1024Mi", "1Gi"),
+            ("1.5Gi", "1536Mi"),
+            ("512Ki", "512Ki"),
+            ("1Ki", "1Ki"),
+            ("0.5Ki", "512"),
+            ("0.1Gi", "107374182400m"),
+            ("1000", "1k"),
+            ("1500", "1500"),
+            ("2000000", "2M"),
+            ("1e3", "1e3"),
+            ("1E3", "1e3"),
+            ("1E", "1E"),
+            ("-1", "-1"),
+            ("100u", "1m"),
+        ];
+        for (text, want) in table {
+            let canonical = Quantity::parse(text).map(|q| q.canonical().to_string());
+            assert_eq!(canonical.as_deref(), Some(want), "{text}");
+        }
+    }
+
+    #[test]
     fn values_round_up() {
         assert_eq!(Quantity::parse("1500m").map(|q| q.value()), Some(2));
         assert_eq!(Quantity::parse("1").map(|q| q.value()), Some(1));
@@ -215,6 +281,16 @@ mod tests {
         fn parsing_never_panics(text in "[-+]?[0-9.]{0,40}[eEinumkKMGTP]{0,3}[-+]?[0-9]{0,4}") {
             if let Some(quantity) = Quantity::parse(&text) {
                 let _ = (quantity.milli(), quantity.value());
+            }
+        }
+
+        #[test]
+        fn canonical_texts_keep_the_amount(text in "[0-9]{1,9}(\\.[0-9]{1,3})?(m|k|M|G|Ki|Mi|Gi|e3|E2)?") {
+            if let Some(quantity) = Quantity::parse(&text) {
+                let canonical = quantity.canonical();
+                let back = Quantity::parse(&canonical.to_string());
+                prop_assert_eq!(back.as_ref().map(Quantity::exact_milli), Some(quantity.exact_milli()));
+                prop_assert_eq!(canonical.canonical(), canonical);
             }
         }
 

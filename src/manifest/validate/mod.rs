@@ -1,0 +1,23 @@
+//! The API server's rules: exact paths, texts and order, all at once.
+
+mod affinity;
+mod check;
+mod container;
+mod env;
+mod meta;
+mod names;
+mod network;
+mod objects;
+mod pod;
+mod probe;
+mod resources;
+mod security;
+mod volume;
+mod warnings;
+
+pub(super) use check::Check;
+pub(super) use names::is_generated_name_base;
+pub(super) use objects::{config_map, kept_object, secret};
+pub(super) use pod::pod;
+pub(super) use resources::{aggregate_requests, hugepage_size, is_extended_resource};
+pub(super) use warnings::warnings;
