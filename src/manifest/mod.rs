@@ -18,6 +18,8 @@ mod plan;
 mod read;
 mod scalar;
 pub mod schema;
+#[cfg(test)]
+mod tests;
 pub mod types;
 mod validate;
 mod yaml;

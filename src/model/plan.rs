@@ -161,6 +161,10 @@ pub struct Resources {
     /// Memory and swap together (v1's notion), bytes.
     pub memory_swap_limit_bytes: Option<i64>,
     pub memory_oom_group: bool,
+    /// No swap, whatever the memory limit (cgroup v2: `memory.swap.max` is 0
+    /// where there is a swap controller).
+    #[serde(default)]
+    pub no_swap: bool,
     pub pids_limit: Option<i64>,
     /// Page size as the kernel names it (`2MB`) → bytes.
     pub hugepage_limits: BTreeMap<String, u64>,

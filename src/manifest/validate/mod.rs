@@ -16,8 +16,8 @@ mod volume;
 mod warnings;
 
 pub(super) use check::Check;
-pub(super) use names::is_generated_name_base;
 pub(super) use objects::{config_map, kept_object, secret};
-pub(super) use pod::pod;
+pub(super) use pod::{APPARMOR_CONTAINER, pod};
 pub(super) use resources::{aggregate_requests, hugepage_size, is_extended_resource};
+pub(super) use security::dotted_sysctl;
 pub(super) use warnings::warnings;

@@ -108,11 +108,6 @@ pub(super) fn as_prefix(text: &str) -> String {
     }
 }
 
-/// True for what may stand before generated characters.
-pub(in crate::manifest) fn is_generated_name_base(text: &str) -> bool {
-    subdomain(&as_prefix(text)).is_empty()
-}
-
 fn is_qualified(text: &str) -> bool {
     is_enclosed(text, |b| b.is_ascii_alphanumeric(), |b| matches!(b, b'-' | b'_' | b'.'))
 }
