@@ -162,6 +162,17 @@ pub fn device_programs(cgroup: BorrowedFd<'_>) -> Result<Vec<u32>, SyscallError>
     Ok(ids[..count].to_vec())
 }
 
+/// Takes every device program off a cgroup that is not ours to replace.
+///
+/// # Errors
+/// `bpf`.
+pub fn clear_device_programs(cgroup: BorrowedFd<'_>) -> Result<(), SyscallError> {
+    for id in device_programs(cgroup)? {
+        detach(cgroup, program_by_id(id)?.as_fd())?;
+    }
+    Ok(())
+}
+
 fn program_by_id(id: u32) -> Result<OwnedFd, SyscallError> {
     let attr = GetFdAttr { prog_id: id, ..GetFdAttr::default() };
     // SAFETY: `attr` has no pointers and outlives the call.

@@ -1,0 +1,93 @@
+//! Debian 12's podman on a machine whose root lacks CAP_SYS_RESOURCE.
+//!
+//! Its runtime, crun 1.8.1, raises RLIMIT_MEMLOCK for device programs, which
+//! such a machine refuses, and podman attaches a deny-all device program to
+//! the pod's cgroup. So podman gets this program as its runtime: it lets the
+//! raise pass, takes that one program off again, and becomes crun.
+
+use std::ffi::OsString;
+use std::os::fd::AsFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Place;
+
+/// Set for podman alone, so that it calls this program as its runtime.
+const MARK: &str = "PODRT_BENCH_AS_RUNTIME";
+
+pub fn is_runtime_call() -> bool {
+    std::env::var_os(MARK).is_some()
+}
+
+/// Never returns: becomes crun.
+pub fn run_runtime() -> ! {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if args.iter().any(|arg| arg == "create") {
+        if let Some(cgroup) = parent_cgroup(&args) {
+            let cgroup = std::fs::File::open(cgroup).expect("the pod's cgroup");
+            podrt::sys::bpf::clear_device_programs(cgroup.as_fd()).expect("detach");
+        }
+        let profile = serde_json::json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{
+                "names": ["prlimit64", "setrlimit"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0,
+                "args": [{ "index": 1, "value": 8, "op": "SCMP_CMP_EQ" }]
+            }, {
+                "names": ["setrlimit"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0,
+                "args": [{ "index": 0, "value": 8, "op": "SCMP_CMP_EQ" }]
+            }]
+        });
+        let profile = serde_json::from_value(profile).expect("profile");
+        let filter = podrt::seccomp::Filter::compile(&profile).expect("filter");
+        filter.install().expect("install");
+    }
+    let error = Command::new("crun").args(args).exec();
+    panic!("exec crun: {error}");
+}
+
+/// The pod's cgroup: the parent of the one that the bundle names.
+fn parent_cgroup(args: &[OsString]) -> Option<PathBuf> {
+    let at = args.iter().position(|arg| arg == "--bundle" || arg == "-b")?;
+    let text = std::fs::read(Path::new(args.get(at + 1)?).join("config.json")).ok()?;
+    let spec: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    let cgroup = spec["linux"]["cgroupsPath"].as_str()?.trim_start_matches('/').to_owned();
+    Some(Path::new("/sys/fs/cgroup").join(Path::new(&cgroup).parent()?))
+}
+
+/// A podman with a store of its own below the work folder.
+#[derive(Debug)]
+pub struct Podman {
+    folder: PathBuf,
+}
+
+impl Podman {
+    /// Sets it up and gives it the fixture's rootfs as an image.
+    pub fn new(place: &Place) -> Self {
+        let folder = place.work.path().join("podman");
+        std::fs::create_dir_all(&folder).expect("folder");
+        let own = std::env::current_exe().expect("own path");
+        let conf = format!(
+            "[containers]\ndefault_ulimits = [\"nofile=20000:20000\", \"nproc=30000:30000\"]\n\
+             [engine]\nevents_logger = \"none\"\ncgroup_manager = \"cgroupfs\"\nruntime = \"bench\"\n\
+             [engine.runtimes]\nbench = [{own:?}]\n"
+        );
+        std::fs::write(folder.join("containers.conf"), conf).expect("containers.conf");
+        let podman = Self { folder };
+        let tar = podman.folder.join("image.tar");
+        let status =
+            Command::new("tar").arg("-C").arg(&place.rootfs).arg("-cf").arg(&tar).arg(".").status();
+        assert!(status.is_ok_and(|s| s.success()), "tar");
+        super::timing::time(podman.command(&["import"]).arg(&tar).arg("localhost/bench:latest"));
+        podman
+    }
+
+    /// `podman ARGS` with that store.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("podman");
+        let below = |name: &str| self.folder.join(name);
+        command.env(MARK, "1").env("CONTAINERS_CONF", below("containers.conf"));
+        command.arg("--root").arg(below("root")).arg("--runroot").arg(below("run")).args(args);
+        command
+    }
+}

@@ -1,0 +1,57 @@
+//! How long commands take, and how much memory they peak at.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Times of one contender, one a round.
+#[derive(Debug, Default, Clone)]
+pub struct Series {
+    times: Vec<Duration>,
+}
+
+impl Series {
+    pub fn push(&mut self, time: Duration) {
+        self.times.push(time);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    pub fn median_ms(&self) -> f64 {
+        let mut sorted = self.times.clone();
+        sorted.sort();
+        let middle = sorted.len() / 2;
+        let median = if sorted.len() % 2 == 1 || sorted.is_empty() {
+            sorted.get(middle).copied().unwrap_or_default()
+        } else {
+            (sorted[middle - 1] + sorted[middle]) / 2
+        };
+        median.as_secs_f64() * 1000.0
+    }
+
+    pub fn min_ms(&self) -> f64 {
+        self.times.iter().min().copied().unwrap_or_default().as_secs_f64() * 1000.0
+    }
+}
+
+/// Runs a command to its end; its time.
+///
+/// # Panics
+/// When it fails: a failed run is no measurement.
+pub fn time(command: &mut Command) -> Duration {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let begin = Instant::now();
+    let child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let output = child.wait_with_output().expect("wait");
+    let took = begin.elapsed();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{errors}", output.status);
+    took
+}
+
+/// True for a command that is installed.
+pub fn is_installed(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
