@@ -75,12 +75,12 @@ pub enum Stage {
     Symlinks,
     /// The terminal and `/dev/console`.
     Console,
-    /// `pivot_root(2)`, or `chroot(2)` with `no_pivot`.
-    ChangeRoot,
     /// Read-only paths.
     ReadonlyPaths,
     /// Masked paths.
     MaskedPaths,
+    /// `pivot_root(2)`, or `chroot(2)` with `no_pivot`.
+    ChangeRoot,
     /// The rootfs itself becomes read-only, with its own propagation.
     RootAttributes,
 }
@@ -94,9 +94,9 @@ impl Stage {
         Self::Devices,
         Self::Symlinks,
         Self::Console,
-        Self::ChangeRoot,
         Self::ReadonlyPaths,
         Self::MaskedPaths,
+        Self::ChangeRoot,
         Self::RootAttributes,
     ];
 

@@ -45,7 +45,7 @@ pub(super) fn open(
             value: String::new(),
         });
     };
-    mount::clone_tree(mount::at_cwd(), &bundle.join(source), recursive)
+    mount::clone_tree(mount::at_cwd(), bundle.join(source), recursive)
         .map_err(|source| Error::Source { destination: destination.to_owned(), source })
 }
 

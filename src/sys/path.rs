@@ -360,6 +360,132 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// Exchanges two names in one step, as an attacker would.
+///
+/// # Errors
+/// ENOENT.
+#[cfg(test)]
+pub fn exchange(one: &Path, other: &Path) -> Result<(), SyscallError> {
+    let name = |path: &Path| std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
+    let (from, to) = (name(one), name(other));
+    // SAFETY: both names are NUL-terminated and outlive the call.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            from.as_ptr(),
+            libc::AT_FDCWD,
+            to.as_ptr(),
+            libc::RENAME_EXCHANGE,
+        )
+    };
+    super::error::cerr(done, "renameat2", || format!("{one:?}, {other:?}")).map(drop)
+}
+
 fn failed(call: &'static str, path: &OsStr, errno: Errno) -> SyscallError {
     SyscallError::new(call, format!("{path:?}"), errno)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    const MODE: Mode = Mode::from_bits_truncate(0o755);
+
+    fn root() -> (tempfile::TempDir, OwnedFd) {
+        let dir = tempfile::tempdir().unwrap();
+        let fd = fs::File::open(dir.path()).unwrap().into();
+        (dir, fd)
+    }
+
+    fn target_of(fd: &OwnedFd) -> PathBuf {
+        fs::read_link(format!("/proc/thread-self/fd/{}", fd.as_raw_fd())).unwrap()
+    }
+
+    #[test]
+    fn directories_are_made_where_symlinks_lead_inside_the_root() {
+        let (dir, fd) = root();
+        let inside = InRoot::new(fd.as_fd());
+        symlink("/a/b", dir.path().join("absolute")).unwrap();
+        symlink("../../../x", dir.path().join("upwards")).unwrap();
+        symlink("absolute/c", dir.path().join("chained")).unwrap();
+        for (path, made) in [
+            ("/plain/deep", "plain/deep"),
+            ("absolute/new", "a/b/new"),
+            ("/upwards/y", "x/y"),
+            ("chained/d", "a/b/c/d"),
+            ("../../top", "top"),
+            ("a/../b", "b"),
+            ("/", ""),
+        ] {
+            let found = inside.create_dirs(Path::new(path), MODE).unwrap();
+            assert_eq!(target_of(&found), dir.path().join(made), "{path}");
+        }
+        let file = inside.create_file(Path::new("absolute/f/g"), MODE).unwrap();
+        assert_eq!(target_of(&file), dir.path().join("a/b/f/g"));
+        assert!(!is_directory(&stat(file.as_fd()).unwrap()));
+    }
+
+    #[test]
+    fn what_cannot_be_made_plainly_is_refused() {
+        let (dir, fd) = root();
+        let inside = InRoot::new(fd.as_fd());
+        fs::write(dir.path().join("file"), "").unwrap();
+        symlink("loop", dir.path().join("loop")).unwrap();
+        symlink("missing/../up", dir.path().join("odd")).unwrap();
+        for (path, errno) in [
+            ("file/below", Errno::ENOTDIR),
+            ("file", Errno::ENOTDIR),
+            ("loop/x", Errno::ELOOP),
+            ("odd", Errno::EINVAL),
+        ] {
+            let error = inside.create_dirs(Path::new(path), MODE).unwrap_err();
+            assert_eq!(error.errno, errno, "{path}: {error}");
+        }
+        let refused = inside.create_plain_dirs(Path::new("loop"), MODE).unwrap_err();
+        assert_eq!(refused.errno, Errno::ELOOP);
+        let made = inside.create_plain_dirs(Path::new("/new/deep"), MODE).unwrap();
+        assert_eq!(target_of(&made), dir.path().join("new/deep"));
+    }
+
+    #[test]
+    fn magic_links_lead_nowhere() {
+        let proc = OwnedFd::from(fs::File::open("/proc").unwrap());
+        let inside = InRoot::new(proc.as_fd());
+        for path in ["self/root", "self/cwd", "self/exe", "self/fd/0"] {
+            assert_eq!(inside.handle(Path::new(path)).unwrap_err().errno, Errno::ELOOP, "{path}");
+        }
+        assert!(inside.handle_nofollow(Path::new("self/exe")).is_ok());
+    }
+
+    #[test]
+    fn a_procfs_is_told_from_what_only_looks_like_one() {
+        let (dir, fd) = root();
+        fs::create_dir(dir.path().join("proc")).unwrap();
+        assert_eq!(Procfs::below(fd.as_fd(), Path::new("proc")).unwrap_err().errno, Errno::EXDEV);
+        let proc = Procfs::open().unwrap();
+        assert!(proc.open_file(Path::new("self/comm"), OFlag::O_RDONLY).is_ok());
+        let outside = proc.open_file(Path::new("self/root/etc"), OFlag::O_PATH).unwrap_err();
+        assert_eq!(outside.errno, Errno::ELOOP);
+    }
+
+    #[test]
+    fn a_file_mounted_over_in_proc_is_not_written() {
+        std::thread::spawn(|| {
+            let flags = nix::sched::CloneFlags::CLONE_NEWNS | nix::sched::CloneFlags::CLONE_FS;
+            nix::sched::unshare(flags).unwrap();
+            let none = None::<&str>;
+            let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
+            nix::mount::mount(none, "/", none, private, none).unwrap();
+            let bind = nix::mount::MsFlags::MS_BIND;
+            nix::mount::mount(Some("/dev/null"), "/proc/uptime", none, bind, none).unwrap();
+            let proc = Procfs::open().unwrap();
+            let covered = proc.open_file(Path::new("uptime"), OFlag::O_RDONLY).unwrap_err();
+            assert_eq!(covered.errno, Errno::EXDEV);
+        })
+        .join()
+        .unwrap();
+    }
 }
