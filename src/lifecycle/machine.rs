@@ -83,7 +83,7 @@ impl PodMachine {
     pub fn new(plan: PodPlan) -> Self {
         let memory = Memory::new(&plan, status::blank(&plan));
         let mut machine = Self { plan, memory };
-        machine.memory.status = machine.derive_status(Timestamp(0));
+        machine.memory.status = machine.derive_status(machine.plan.created_at);
         machine
     }
 

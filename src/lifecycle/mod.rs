@@ -39,6 +39,8 @@ mod sandbox;
 mod start;
 mod status;
 mod termination;
+#[cfg(test)]
+mod tests;
 
 pub use action::Action;
 pub use event::Event;

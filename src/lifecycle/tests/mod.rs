@@ -1,0 +1,17 @@
+//! The machine against a simulated runtime with fake time.
+
+mod plans;
+mod sim;
+
+mod ephemeral;
+mod hooks;
+mod init;
+mod probes;
+mod properties;
+mod restarts;
+mod resume;
+mod sandbox;
+mod seeds;
+mod start_failures;
+mod statuses;
+mod stops;
