@@ -37,9 +37,14 @@ pub(super) fn add(
 fn mount_proc(namespace: BorrowedFd) -> std::result::Result<OwnedFd, SyscallError> {
     let context = FsContext::open("proc")?;
     match context.set_fd("pidns", namespace) {
-        Ok(()) => context.mount(0),
+        Ok(()) => mounted(&context),
         Err(_) => by_helper(namespace),
     }
+}
+
+fn mounted(context: &FsContext) -> std::result::Result<OwnedFd, SyscallError> {
+    context.create()?;
+    context.mount(0)
 }
 
 /// Two processes: the first joins, its child is inside and mounts.
@@ -67,7 +72,7 @@ fn help(namespace: BorrowedFd, socket: BorrowedFd) -> std::result::Result<(), Sy
         Clone::Parent { pidfd, .. } => process::wait_pidfd(pidfd.as_fd(), Wait::Block).map(drop),
         Clone::Child => {
             let sent = FsContext::open("proc")
-                .and_then(|context| context.mount(0))
+                .and_then(|context| mounted(&context))
                 .and_then(|tree| send_with_fds(socket, b"p", &[tree.as_fd()]));
             process::exit_now(u8::from(sent.is_err()))
         }

@@ -47,8 +47,9 @@ pub(super) struct Record {
     #[serde(default)]
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) uid: u32,
-    #[serde(default)]
-    pub(super) pod: Option<PodUid>,
+    /// Set for a pod's container, which only pod verbs may touch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) owner: Option<PodUid>,
     pub(super) cgroup: String,
     pub(super) cgroup_driver: CgroupDriver,
     /// Its first process is process 1 of a pid namespace: all others die with
@@ -66,7 +67,7 @@ impl Record {
         spec: &Spec,
         bundle: PathBuf,
         rootfs: PathBuf,
-        pod: Option<PodUid>,
+        owner: Option<PodUid>,
         cgroup: String,
         cgroup_driver: CgroupDriver,
         own_pid: bool,
@@ -85,7 +86,7 @@ impl Record {
             created: crate::sys::clock::now().wall.rfc3339_nanos(),
             annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
             uid: nix::unistd::getuid().as_raw(),
-            pod,
+            owner,
             cgroup,
             cgroup_driver,
             own_pid,

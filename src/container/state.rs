@@ -88,7 +88,7 @@ impl State {
             created: record.created,
             annotations: record.annotations,
             owner: user_name(record.uid),
-            pod: record.pod,
+            pod: record.owner,
         }
     }
 }

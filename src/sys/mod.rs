@@ -8,6 +8,7 @@ pub mod embedded;
 pub mod error;
 pub mod event;
 pub mod exec;
+pub mod exec_view;
 pub mod exit_log;
 pub mod fd;
 mod hand_over;

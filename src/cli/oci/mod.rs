@@ -1,14 +1,22 @@
 //! The OCI verbs: runc's command line, flag for flag.
 
-use std::ffi::OsString;
+mod create;
+mod delete;
+mod exec;
+mod features;
+mod flags;
+mod foreground;
+mod kill;
+mod list;
+mod pause;
+mod process;
+mod ps;
+mod report;
+mod resume;
+mod run;
+mod spec;
+mod start;
+mod state;
+mod verb;
 
-use crate::cli::error::CliError;
-use crate::cli::globals::Globals;
-
-/// Runs an OCI verb with what was typed behind it: the exit code. Prints its
-/// error, and writes it to the `--log` file, as the callers of a runtime read
-/// it.
-pub fn run(_globals: &Globals, verb: &str, _rest: Vec<OsString>) -> u8 {
-    eprintln!("podrt: {}", CliError::UnknownVerb(verb.to_owned()));
-    1
-}
+pub use verb::run;
