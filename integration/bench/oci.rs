@@ -136,7 +136,7 @@ fn default_spec() -> Value {
 /// The same with the profile that container engines give by default.
 fn with_seccomp() -> Value {
     let mut spec = default_spec();
-    let profile = podrt::seccomp::profiles::runtime_default(&std::collections::BTreeSet::new());
+    let profile = podrt::seccomp::profiles::runtime_default::<&str>(&[]);
     spec["linux"]["seccomp"] = serde_json::to_value(profile).expect("profile");
     spec
 }

@@ -24,6 +24,7 @@ pub mod prctl;
 pub mod process;
 pub mod pty;
 pub mod rename;
+pub mod seccomp;
 pub mod terminal;
 pub mod userns;
 

@@ -30,7 +30,6 @@ enum Held {
 }
 
 /// `statfs(2)` of a namespace's file.
-#[expect(clippy::unnecessary_cast, reason = "the type differs between C libraries")]
 const NSFS_MAGIC: FsType = FsType(0x6e73_6673 as _);
 
 impl HiddenMount {
@@ -123,13 +122,21 @@ impl HiddenMount {
 fn apart<T: Send>(
     work: impl FnOnce() -> Result<T, SyscallError> + Send,
 ) -> Result<T, SyscallError> {
-    std::thread::scope(|scope| {
+    let (tid, done) = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .stack_size(64 << 10)
-            .spawn_scoped(scope, work)
+            .spawn_scoped(scope, || (nix::unistd::gettid(), work()))
             .map_err(|e| SyscallError::from_io("clone", "thread", &e))?;
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })?;
+    // A join returns when the kernel has cleared the thread's id, some
+    // microseconds before the thread is off the task list, which whoever forks
+    // next looks at.
+    let task = format!("/proc/self/task/{tid}");
+    while Path::new(&task).exists() {
+        std::thread::yield_now();
+    }
+    done
 }
 
 fn become_root_of_a_namespace(mount: &OwnedFd) -> Result<OwnedFd, SyscallError> {

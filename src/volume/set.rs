@@ -443,7 +443,7 @@ mod tests {
         assert_eq!(mode_and_group(&tree, ""), (0o3777, 2000));
         fs::write(proc_path(tree.as_fd()).join("f"), "kept").unwrap();
         let statfs = nix::sys::statvfs::fstatvfs(&tree).unwrap();
-        assert_eq!(u64::from(statfs.blocks()) * u64::from(statfs.fragment_size()), 1 << 20);
+        assert_eq!(statfs.blocks() * statfs.fragment_size(), 1 << 20);
 
         let fd = set.kept().map(|(_, fd)| fd.try_clone_to_owned().unwrap()).next().unwrap();
         set.mounts.clear();
