@@ -45,12 +45,11 @@ pub struct Writable<'a> {
 /// # Errors
 /// A layer or a folder that overlayfs refuses, or no layer at all.
 pub fn mount(layers: &[PathBuf], writable: Option<Writable<'_>>) -> Result<OwnedFd, Error> {
-    let opened = Opened::new(layers, writable)?;
     let mounted = match (layers, writable) {
         // Overlayfs wants two folders; a read-only image of one layer is that layer.
         ([layer], None) => read_only(layer),
-        _ => match opened.mount_by_context() {
-            Err(error) if error.errno == Errno::EINVAL => opened.mount_by_string(),
+        _ => match mount_by_context(layers, writable) {
+            Err(error) if error.errno == Errno::EINVAL => mount_by_string(layers, writable),
             done => done,
         },
     };
@@ -65,53 +64,78 @@ fn read_only(layer: &Path) -> Result<OwnedFd, SyscallError> {
     Ok(mounted)
 }
 
-/// All folders by fd: what is checked here is what gets mounted, whatever
-/// their paths' length and characters.
+fn mount_by_context(
+    layers: &[PathBuf],
+    writable: Option<Writable<'_>>,
+) -> Result<OwnedFd, SyscallError> {
+    let opened = Opened::new(layers, writable)?;
+    let context = FsContext::open("overlay")?;
+    for (path, fd) in &opened.layers {
+        context.set("lowerdir+", &option(path, fd))?;
+    }
+    if let Some((upper, work, writable)) = &opened.writable {
+        context.set("upperdir", &option(writable.upper, upper))?;
+        context.set("workdir", &option(writable.work, work))?;
+        if writable.volatile {
+            context.set_flag("volatile")?;
+        }
+    }
+    context.create()?;
+    context.mount(0)
+}
+
+fn mount_by_string(
+    layers: &[PathBuf],
+    writable: Option<Writable<'_>>,
+) -> Result<OwnedFd, SyscallError> {
+    // A thread: its current directory and mount namespace are its own.
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| mount_in_own_namespace(layers, writable));
+        thread.join().unwrap_or(Err(SyscallError::new("mount", "overlay", Errno::EFAULT)))
+    })
+}
+
+fn mount_in_own_namespace(
+    layers: &[PathBuf],
+    writable: Option<Writable<'_>>,
+) -> Result<OwnedFd, SyscallError> {
+    let failed = |call, args: &str| {
+        let args = args.to_owned();
+        move |errno| SyscallError::new(call, args, errno)
+    };
+    let Some(target) = layers.first() else {
+        return Err(failed("mount", "overlay without layers")(Errno::EINVAL));
+    };
+    nix::sched::unshare(CloneFlags::CLONE_NEWNS).map_err(failed("unshare", "CLONE_NEWNS"))?;
+    let none = None::<&str>;
+    nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .map_err(failed("mount", "\"/\", MS_REC | MS_PRIVATE"))?;
+    // Opened here: overlayfs takes folders of this namespace only.
+    let opened = Opened::new(layers, writable)?;
+    let options = opened.options();
+    nix::unistd::chdir("/proc/self/fd").map_err(failed("chdir", "\"/proc/self/fd\""))?;
+    let (overlay, flags) = (Some("overlay"), MsFlags::empty());
+    nix::mount::mount(overlay, target, overlay, flags, Some(options.as_str()))
+        .map_err(failed("mount", &options))?;
+    let mounted = folder(target)?;
+    clone_tree(mounted.as_fd(), "", false)
+}
+
+/// All folders by fd: paths of any length, with any characters, will do.
 struct Opened<'a> {
     layers: Vec<(&'a Path, OwnedFd)>,
     writable: Option<(OwnedFd, OwnedFd, Writable<'a>)>,
 }
 
 impl<'a> Opened<'a> {
-    fn new(layers: &'a [PathBuf], writable: Option<Writable<'a>>) -> Result<Self, Error> {
-        let open = |path: &Path| folder(path).map_err(Error::system("open", path.display()));
-        let layers = layers
-            .iter()
-            .map(|layer| Ok((layer.as_path(), open(layer)?)))
-            .collect::<Result<Vec<_>, Error>>()?;
+    fn new(layers: &'a [PathBuf], writable: Option<Writable<'a>>) -> Result<Self, SyscallError> {
+        let layers = layers.iter().map(|layer| Ok((layer.as_path(), folder(layer)?)));
+        let layers = layers.collect::<Result<Vec<_>, SyscallError>>()?;
         let writable = match writable {
-            Some(writable) => Some((open(writable.upper)?, open(writable.work)?, writable)),
+            Some(writable) => Some((folder(writable.upper)?, folder(writable.work)?, writable)),
             None => None,
         };
         Ok(Self { layers, writable })
-    }
-
-    fn mount_by_context(&self) -> Result<OwnedFd, SyscallError> {
-        let context = FsContext::open("overlay")?;
-        for (path, fd) in &self.layers {
-            context.set("lowerdir+", &option(path, fd))?;
-        }
-        if let Some((upper, work, writable)) = &self.writable {
-            context.set("upperdir", &option(writable.upper, upper))?;
-            context.set("workdir", &option(writable.work, work))?;
-            if writable.volatile {
-                context.set_flag("volatile")?;
-            }
-        }
-        context.create()?;
-        context.mount(0)
-    }
-
-    fn mount_by_string(&self) -> Result<OwnedFd, SyscallError> {
-        let options = self.options();
-        let Some((top, _)) = self.layers.first() else {
-            return Err(SyscallError::new("mount", "overlay without layers", Errno::EINVAL));
-        };
-        // A thread: its current directory and mount namespace are its own.
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| mount_in_own_namespace(top, &options));
-            thread.join().unwrap_or(Err(SyscallError::new("mount", "overlay", Errno::EFAULT)))
-        })
     }
 
     /// The options with fd numbers as paths, relative to `/proc/self/fd`.
@@ -127,22 +151,6 @@ impl<'a> Opened<'a> {
         }
         text
     }
-}
-
-fn mount_in_own_namespace(target: &Path, options: &str) -> Result<OwnedFd, SyscallError> {
-    let failed = |call, args: &str| {
-        let args = args.to_owned();
-        move |errno| SyscallError::new(call, args, errno)
-    };
-    nix::sched::unshare(CloneFlags::CLONE_NEWNS).map_err(failed("unshare", "CLONE_NEWNS"))?;
-    let none = None::<&str>;
-    nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
-        .map_err(failed("mount", "\"/\", MS_REC | MS_PRIVATE"))?;
-    nix::unistd::chdir("/proc/self/fd").map_err(failed("chdir", "\"/proc/self/fd\""))?;
-    nix::mount::mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options))
-        .map_err(failed("mount", options))?;
-    let mounted = folder(target)?;
-    clone_tree(mounted.as_fd(), "", false)
 }
 
 /// The folder's path where `fsconfig(2)` takes it, so that people can read the
@@ -223,8 +231,7 @@ mod tests {
     #[test]
     fn kernels_that_want_one_string_get_the_same_overlay() {
         let folders = Folders::new(200);
-        let opened = Opened::new(&folders.layers, folders.writable(true)).unwrap();
-        let mounted = opened.mount_by_string().unwrap();
+        let mounted = mount_by_string(&folders.layers, folders.writable(true)).unwrap();
         assert_eq!(fs::read_to_string(inside(&mounted, "same")).unwrap(), "0");
         assert!(inside(&mounted, "199").exists());
         fs::write(inside(&mounted, "new"), "x").unwrap();
@@ -259,6 +266,6 @@ mod tests {
     fn a_missing_layer_is_named_in_the_error() {
         let folders = Folders::new(1);
         let error = mount(&["/no/such/layer".into()], folders.writable(true)).unwrap_err();
-        assert!(error.to_string().starts_with("open \"/no/such/layer\": "), "{error}");
+        assert!(error.to_string().contains("openat(\"/no/such/layer\"): no such"), "{error}");
     }
 }
