@@ -12,6 +12,7 @@ use crate::sys::clock;
 use super::error::CliError;
 use super::globals::{Globals, split};
 use super::help;
+use super::image::{self, ImageArgs};
 use super::oci;
 use super::pod::args::{
     DeleteArgs, DescribeArgs, ExecArgs, GetArgs, LogsArgs, Parsed, RunArgs, parse,
@@ -77,6 +78,7 @@ fn pod_verb(globals: &Globals, verb: &str, rest: Vec<OsString>) -> Result<u8, Cl
         "logs" => with(rest, |args: LogsArgs| logs::run(&args, roots, now).map(done)),
         "exec" => with(rest, |args: ExecArgs| exec::run(&args, roots)),
         "delete" => with(rest, |args: DeleteArgs| delete::run(&args, roots).map(done)),
+        "image" => with(rest, |args: ImageArgs| Ok(print(&image::run(&args, roots, now)?))),
         other => Err(CliError::UnknownVerb(other.to_owned())),
     }
 }

@@ -6,6 +6,7 @@ pub mod dispatch;
 pub mod error;
 pub mod globals;
 pub mod help;
+pub mod image;
 pub mod logs;
 pub mod oci;
 pub mod pod;

@@ -47,6 +47,13 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
+    /// The chain id of a layer on its parent (image-spec, config.md, "Layer
+    /// `ChainID`").
+    #[must_use]
+    pub fn chain(parent: Option<&Self>, diff_id: &Self) -> Self {
+        parent.map_or(*diff_id, |parent| Self::of(format!("{parent} {diff_id}").as_bytes()))
+    }
+
     /// Reads `sha256:<hex>`.
     ///
     /// # Errors

@@ -19,15 +19,24 @@
 
 #![forbid(unsafe_code)]
 
+pub mod archive;
+pub mod change;
 pub mod config;
 pub mod digest;
 pub mod error;
+pub mod import;
+mod ingest;
+mod layout;
 pub mod lease;
+pub mod load;
 mod lock;
+pub mod manifest;
 mod names;
 pub mod overlay;
 pub mod record;
 pub mod reference;
+pub mod remove;
+pub mod save;
 pub mod store;
 
 pub use config::ImageConfig;

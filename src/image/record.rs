@@ -51,6 +51,7 @@ pub struct Layer {
     /// The blob as the manifest names it, often compressed.
     pub blob: Digest,
     pub blob_bytes: u64,
+    pub media_type: String,
     /// The digest of the plain tar.
     pub diff_id: Digest,
     /// The digest of this layer on its parents: the name of the unpacked folder.

@@ -27,5 +27,6 @@ pub mod rename;
 pub mod seccomp;
 pub mod terminal;
 pub mod userns;
+pub mod xattr;
 
 pub use error::SyscallError;
