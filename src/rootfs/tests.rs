@@ -316,7 +316,13 @@ fn an_idmapped_mount_shows_files_under_other_owners() {
             (found.uid(), found.gid())
         })
     });
-    assert_eq!(owners, Ok([(5000, 5000), (0, 0), (5000, 5000)]));
+    match owners {
+        // A tmpfs can be idmapped since Linux 6.3.
+        Err(error) if error.contains("mount_setattr") && error.ends_with("invalid argument") => {
+            eprintln!("skipped: the file system of {source:?} cannot be idmapped");
+        }
+        owners => assert_eq!(owners, Ok([(5000, 5000), (0, 0), (5000, 5000)])),
+    }
     let mut broken = bind(&source, "/x", &["bind"]);
     broken["uidMappings"] = ids(1);
     let error = bundle.enter(&json!({ "mounts": [broken] }), || ()).unwrap_err();
