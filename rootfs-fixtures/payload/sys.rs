@@ -1,0 +1,126 @@
+//! The few C functions that std does not offer.
+
+use std::ffi::{c_char, c_int, c_long, c_void};
+use std::io::Error;
+
+pub const SIGCHLD: c_int = 17;
+pub const SIGTERM: c_int = 15;
+pub const SIGINT: c_int = 2;
+
+/// The C library's `sigset_t` is 128 bytes with musl and glibc.
+#[repr(C, align(8))]
+struct SignalSet([u8; 128]);
+
+unsafe extern "C" {
+    fn fork() -> c_int;
+    fn _exit(code: c_int) -> !;
+    fn pause() -> c_int;
+    fn isatty(fd: c_int) -> c_int;
+    fn kill(pid: c_int, signal: c_int) -> c_int;
+    fn sigemptyset(set: *mut SignalSet) -> c_int;
+    fn sigaddset(set: *mut SignalSet, signal: c_int) -> c_int;
+    fn sigprocmask(how: c_int, set: *const SignalSet, old: *mut SignalSet) -> c_int;
+    fn sigwait(set: *const SignalSet, signal: *mut c_int) -> c_int;
+    fn shmget(key: c_int, size: usize, flags: c_int) -> c_int;
+    fn shmat(id: c_int, at: *const c_void, flags: c_int) -> *mut c_void;
+    fn sysconf(name: c_int) -> c_long;
+    fn strlen(text: *const c_char) -> usize;
+}
+
+/// Forks; the child runs `child` and ends. The payload has one thread, so the
+/// child may do anything.
+pub fn fork_child(child: impl FnOnce() -> u8) -> Result<i32, String> {
+    // SAFETY: this process has one thread: no lock can be held by another.
+    match unsafe { fork() } {
+        -1 => Err(format!("fork: {}", Error::last_os_error())),
+        0 => {
+            let code = child();
+            // SAFETY: ends the child without the parent's exit handlers.
+            unsafe { _exit(code.into()) }
+        }
+        pid => Ok(pid),
+    }
+}
+
+/// Waits for a signal that ends or is handled, for ever.
+pub fn wait_for_ever() -> ! {
+    loop {
+        // SAFETY: takes nothing.
+        unsafe { pause() };
+    }
+}
+
+pub fn is_terminal(fd: c_int) -> bool {
+    // SAFETY: any number is a valid argument.
+    unsafe { isatty(fd) == 1 }
+}
+
+pub fn signal_self(signal: c_int) -> Result<(), String> {
+    let pid = c_int::try_from(std::process::id()).map_err(|error| error.to_string())?;
+    // SAFETY: any numbers are valid arguments.
+    match unsafe { kill(pid, signal) } {
+        0 => Ok(()),
+        _ => Err(format!("kill: {}", Error::last_os_error())),
+    }
+}
+
+/// Signals that are blocked and taken one by one.
+pub struct Signals(SignalSet);
+
+impl Signals {
+    pub fn block(signals: &[c_int]) -> Self {
+        const SIG_BLOCK: c_int = 0;
+        let mut set = SignalSet([0; 128]);
+        // SAFETY: `set` is as large as the C library's sigset_t, and the old
+        // mask is not asked for.
+        unsafe {
+            sigemptyset(&mut set);
+            for &signal in signals {
+                sigaddset(&mut set, signal);
+            }
+            sigprocmask(SIG_BLOCK, &set, std::ptr::null_mut());
+        }
+        Self(set)
+    }
+
+    pub fn wait(&self) -> c_int {
+        let mut signal = 0;
+        // SAFETY: both point to live memory of the right size.
+        while unsafe { sigwait(&self.0, &mut signal) } != 0 {}
+        signal
+    }
+}
+
+/// A page of System V shared memory, made when `create`.
+pub fn shared_memory(key: i32, create: bool) -> Result<*mut u8, String> {
+    const IPC_CREAT: c_int = 0o1000;
+    const SC_PAGESIZE: c_int = 30;
+    let failed = |call| move || format!("{call}: {}", Error::last_os_error());
+    // SAFETY: takes a number.
+    let page = usize::try_from(unsafe { sysconf(SC_PAGESIZE) }).unwrap_or(4096);
+    let flags = 0o666 | if create { IPC_CREAT } else { 0 };
+    // SAFETY: takes numbers.
+    let id = unsafe { shmget(key, page, flags) };
+    if id < 0 {
+        return Err(failed("shmget")());
+    }
+    // SAFETY: the kernel chooses the address; no memory of ours is touched.
+    let at = unsafe { shmat(id, std::ptr::null(), 0) };
+    if at.addr() == usize::MAX { Err(failed("shmat")()) } else { Ok(at.cast()) }
+}
+
+/// The text at the start of a page of shared memory.
+pub fn text_at(page: *const u8) -> String {
+    // SAFETY: a fresh page is zero and `put_text` ends texts within it.
+    let bytes = unsafe { std::slice::from_raw_parts(page, strlen(page.cast())) };
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub fn put_text(page: *mut u8, text: &str) {
+    let length = text.len().min(4000);
+    // SAFETY: a page holds the text and its NUL.
+    unsafe {
+        std::ptr::copy_nonoverlapping(text.as_ptr(), page, length);
+        page.add(length).write(0);
+    }
+}
