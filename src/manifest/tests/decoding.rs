@@ -45,7 +45,7 @@ fn decoding_errors_are_the_api_servers_with_places() {
         (
             with_container("ports: [{containerPort: 99999999999}]"),
             "json: cannot unmarshal number 99999999999 into Go struct field \
-             ContainerPort.spec.containers.ports.containerPort of type int32 (pod.yaml:8:28)",
+             ContainerPort.spec.containers.ports.containerPort of type int32 (pod.yaml:8:29)",
         ),
         (
             with_container("resources: {limits: {cpu: lots}}"),

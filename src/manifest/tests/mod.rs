@@ -1,9 +1,11 @@
 //! Tests of the whole room, from text to report, object and plan.
 
 mod decoding;
+mod defaulting;
 mod planning;
+mod rules;
 
-use super::{Object, PlanOptions, PodObject, Report, parse, plan};
+use super::{Object, PlanOptions, PodObject, Report, generated_name, parse, plan};
 use crate::model::plan::{NetworkMode, PodPlan};
 use crate::model::{PodUid, Roots, Timestamp};
 
