@@ -6,7 +6,6 @@ use crate::manifest::object::PodObject;
 use crate::manifest::path::Path;
 use crate::manifest::types::{Container, PodSpec, Volume, VolumeProjection};
 use crate::manifest::validate::{Check, is_extended_resource};
-use crate::model::plan::NetworkMode;
 
 pub(super) fn refuse(check: &mut Check<'_>, pod: &PodObject, options: &PlanOptions) {
     let spec = &pod.spec;
@@ -23,7 +22,7 @@ pub(super) fn refuse(check: &mut Check<'_>, pod: &PodObject, options: &PlanOptio
     for (index, own) in spec.ephemeral_containers.iter().enumerate() {
         container(check, &own.common(), spec, &ephemeral.index(index));
     }
-    host_ports(check, spec, options, &path.child("containers"));
+    host_ports(check, spec, &path.child("containers"));
     pod_fields(check, spec, &path);
     if let Some(fqdn) = sandbox::fqdn(pod, options).filter(|fqdn| fqdn.len() > 64) {
         let length = fqdn.len();
@@ -110,23 +109,20 @@ fn known_container(check: &mut Check<'_>, name: &str, spec: &PodSpec, path: &Pat
     }
 }
 
-fn host_ports(check: &mut Check<'_>, spec: &PodSpec, options: &PlanOptions, path: &Path<'_>) {
+/// In the machine's own network a port is there as it is; elsewhere nothing
+/// maps it yet.
+fn host_ports(check: &mut Check<'_>, spec: &PodSpec, path: &Path<'_>) {
     if spec.host_network {
         return;
     }
     for (index, container) in spec.containers.iter().enumerate() {
         let container_path = path.index(index);
         let ports = container_path.child("ports");
-        let mapped = container.ports.iter().enumerate().filter(|(_, port)| port.host_port > 0);
-        for (index, port) in mapped {
-            let path = ports.index(index);
-            if options.network == NetworkMode::None {
-                let why = "a pod without a network has no port to map";
-                check.cannot_honour(&path.child("hostPort"), why);
-            }
-            if !port.host_ip.is_empty() && port.host_ip.parse::<std::net::IpAddr>().is_err() {
-                let why = format!("{:?} is no IP address", port.host_ip);
-                check.cannot_honour(&path.child("hostIP"), &why);
+        for (index, port) in container.ports.iter().enumerate() {
+            if port.host_port > 0 {
+                let why = "ports of the machine are not mapped yet; use the pod's own address or \
+                           hostNetwork";
+                check.cannot_honour(&ports.index(index).child("hostPort"), why);
             }
         }
     }

@@ -129,3 +129,36 @@ fn dns_option(option: &PodDNSConfigOption) -> String {
         Some(value) => format!("{}:{value}", option.name),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::types::{Container, ContainerPort};
+    use crate::model::plan::Protocol;
+
+    #[test]
+    fn only_regular_containers_ports_are_mapped() {
+        let port = ContainerPort {
+            container_port: 53,
+            host_port: 5353,
+            protocol: "UDP".into(),
+            host_ip: "127.0.0.1".into(),
+            ..ContainerPort::default()
+        };
+        let container = Container { ports: vec![port], ..Container::default() };
+        let mut spec = PodSpec {
+            containers: vec![container.clone()],
+            init_containers: vec![container],
+            ..PodSpec::default()
+        };
+        let want = HostPort {
+            host_ip: "127.0.0.1".parse().ok(),
+            host_port: 5353,
+            container_port: 53,
+            protocol: Protocol::Udp,
+        };
+        assert_eq!(host_ports(&spec), [want]);
+        spec.host_network = true;
+        assert_eq!(host_ports(&spec), []);
+    }
+}

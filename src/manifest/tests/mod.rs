@@ -1,5 +1,6 @@
 //! Tests of the whole room, from text to report, object and plan.
 
+mod conformance;
 mod decoding;
 mod defaulting;
 mod planning;

@@ -6,9 +6,9 @@ use super::*;
 use crate::model::Quantity;
 use crate::model::plan::{
     AppArmorChoice, DnsPlan, EnvValue, FieldRef, FilesPlugin, FilesSource, Handler, HostAlias,
-    HostPathCheck, HostPort, Medium, ObjectKind, ObjectRef, PortRef, Propagation, Protocol,
-    PullPolicy, QosClass, RecursiveReadOnly, ResourceRef, RestartAction, RestartPolicy,
-    SeccompChoice, SubPath, TerminationMessagePolicy, VolumeSource,
+    HostPathCheck, Medium, ObjectKind, ObjectRef, PortRef, Propagation, Protocol, PullPolicy,
+    QosClass, RecursiveReadOnly, ResourceRef, RestartAction, RestartPolicy, SeccompChoice, SubPath,
+    TerminationMessagePolicy, VolumeSource,
 };
 
 const FULL: &str = include_str!("full.yaml");
@@ -44,13 +44,7 @@ fn every_pod_field_reaches_the_plan() {
     let alias =
         HostAlias { ip: "10.1.2.3".into(), hostnames: vec!["db".into(), "db.example.com".into()] };
     assert_eq!(sandbox.host_aliases, [alias]);
-    let port = HostPort {
-        host_ip: "127.0.0.1".parse().ok(),
-        host_port: 18080,
-        container_port: 8080,
-        protocol: Protocol::Tcp,
-    };
-    assert_eq!(sandbox.host_ports, [port]);
+    assert_eq!(sandbox.host_ports, []);
     assert_eq!((sandbox.run_as_user, sandbox.run_as_group), (Some(1000), Some(1001)));
     assert_eq!((sandbox.fs_group, sandbox.fs_group_on_root_mismatch), (Some(2000), true));
     assert_eq!(sandbox.supplemental_groups, [3000, 3001]);
@@ -372,6 +366,10 @@ fn what_no_machine_can_honour_is_refused_by_its_field() {
         (
             "  volumes: [{name: v, emptyDir: {medium: Tape}}]\n",
             "spec.volumes[0].emptyDir.medium: Not supported by podrt: unknown storage medium \"Tape\" (pod.yaml:8:42)",
+        ),
+        (
+            "    ports: [{containerPort: 80, hostPort: 8080}]\n",
+            "spec.containers[0].ports[0].hostPort: Not supported by podrt: ports of the machine are not mapped yet; use the pod's own address or hostNetwork (pod.yaml:8:43)",
         ),
         (
             "  runtimeClassName: gvisor\n",

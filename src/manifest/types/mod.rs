@@ -18,3 +18,12 @@ pub use scheduling::*;
 pub use security::*;
 pub use volume::*;
 pub use volume_remote::*;
+
+use super::schema::{Schema, Struct};
+
+/// The fields of a Pod and of everything in it.
+#[must_use]
+pub fn pod_schema() -> &'static Schema {
+    const SCHEMA: Schema = Schema { name: Pod::NAME, fields: Pod::FIELDS };
+    &SCHEMA
+}
