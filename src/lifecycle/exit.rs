@@ -13,6 +13,9 @@ use super::termination::{Stop, StopCause};
 
 pub(super) const UNKNOWN: &str = "ContainerStatusUnknown";
 pub(super) const LOST_TEXT: &str = "The container could not be located when the pod was terminated";
+/// The same in a pod that goes on; the two blanks are the kubelet's.
+const LOST_ALIVE_TEXT: &str = "The container could not be located when the pod was deleted.  \
+     The container used to be Running";
 
 /// What is known of an exit.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +39,13 @@ impl PodMachine {
         let id = instance.container;
         self.drop_orders(instance, turn);
         let forced_restart = self.must_restart(id, turn.now.boot_ns);
+        let message = match exit.status {
+            Some(_) => exit.message,
+            None if self.goes_on() => LOST_ALIVE_TEXT,
+            None => LOST_TEXT,
+        };
         let container = &mut self.memory.containers[id];
-        let ended = container.end(exit, turn.now, forced_restart);
+        let ended = container.end(ExitFacts { message, ..exit }, turn.now, forced_restart);
         let exit = ended.exit;
         if let Some(run) = &mut container.run {
             run.stage = Stage::Ended(ended);
@@ -68,7 +76,10 @@ impl PodMachine {
         let container = &self.memory.containers[id];
         let why = container.stop().map(|stop| stop.why);
         let wanted = match &self.memory.course {
-            Course::ReplacingSandbox => id.kind == ContainerKind::App,
+            Course::ReplacingSandbox => {
+                let plan = spec(&self.plan, id);
+                id.kind == ContainerKind::App && restarts_after_kill(self.plan.restart_policy, plan)
+            }
             Course::Running => why == Some(StopCause::Probe { restart: true }),
             _ => false,
         };
@@ -123,13 +134,12 @@ impl Container {
             Some(_) if code == 0 => "Completed",
             Some(_) => "Error",
         };
-        let message = if exit.status.is_none() { LOST_TEXT } else { exit.message };
         let run = self.run.as_ref();
         let from = run.and_then(|run| run.from.as_ref());
         Ended {
             exit: Exit { code, oom_killed: exit.oom_killed },
             reason: reason.to_owned(),
-            message: message.to_owned(),
+            message: exit.message.to_owned(),
             started_at: self.alive().map_or(whole(exit.at), |alive| alive.started_at),
             finished_at: whole(exit.at),
             finished_ns: now.boot_ns.saturating_sub(nanos(now.wall.since(exit.at))),

@@ -143,6 +143,8 @@ pub(super) enum Volumes {
 pub(super) struct Sandbox {
     pub attempt: u32,
     pub stage: SandboxStage,
+    /// Not before this is the next one made.
+    pub next_from_ns: u64,
     pub pod_ips: Vec<String>,
     pub host_ips: Vec<String>,
 }
@@ -189,6 +191,7 @@ impl Memory {
             sandbox: Sandbox {
                 attempt: 0,
                 stage: SandboxStage::Absent,
+                next_from_ns: 0,
                 pod_ips: Vec::new(),
                 host_ips: Vec::new(),
             },

@@ -13,11 +13,15 @@ use crate::model::event::EventType;
 use crate::model::plan::RestartPolicy;
 
 use super::action::Action;
-use super::backoff::{RETRY_NS, next_volume_delay};
+use super::backoff::{RETRY_NS, SECOND_NS, next_volume_delay};
 use super::init_order::init_ref;
 use super::machine::{PodMachine, Turn};
 use super::memory::{Course, SandboxStage, Volumes};
 use super::termination::StopCause;
+
+/// A sandbox that dies at once is not made anew more often than this: what the
+/// kubelet's relist period makes of it.
+const PERIOD_NS: u64 = SECOND_NS;
 
 impl PodMachine {
     /// Orders what the running pod lacks.
@@ -49,6 +53,7 @@ impl PodMachine {
         };
         if due {
             self.memory.sandbox.stage = SandboxStage::Creating;
+            self.memory.sandbox.next_from_ns = turn.now.boot_ns.saturating_add(PERIOD_NS);
             turn.order(Action::CreateSandbox { attempt: self.memory.sandbox.attempt });
         }
     }
@@ -150,7 +155,11 @@ impl PodMachine {
         if !self.memory.containers.all_still() || !self.sandbox_is_down(turn) {
             return false;
         }
-        self.memory.sandbox.attempt += 1;
+        let sandbox = &mut self.memory.sandbox;
+        sandbox.attempt += 1;
+        if turn.now.boot_ns < sandbox.next_from_ns {
+            sandbox.stage = SandboxStage::Retry { at_ns: sandbox.next_from_ns };
+        }
         self.forget_inits(turn);
         self.memory.course = Course::Running;
         true

@@ -77,7 +77,7 @@ impl PodMachine {
     }
 
     /// True while containers may be started.
-    fn goes_on(&self) -> bool {
+    pub(super) fn goes_on(&self) -> bool {
         !matches!(self.memory.course, Course::Ending(_) | Course::Ended | Course::Gone)
     }
 

@@ -259,6 +259,17 @@ proptest! {
     }
 
     #[test]
+    fn a_pod_that_is_left_alone_is_never_stuck(
+        plan in plan(),
+        scripts in vec(script(), 7),
+        troubles in vec(trouble(), 0..15),
+    ) {
+        let mut sim = run(plan, &scripts, &troubles, false);
+        sim.run_for(200 * S);
+        prop_assert_eq!(sim.stuck(), None, "{}", sim.states());
+    }
+
+    #[test]
     fn a_machine_restored_from_its_snapshot_is_the_same(
         plan in plan(),
         scripts in vec(script(), 7),

@@ -204,3 +204,23 @@ fn rules_are_not_asked_about_a_container_that_a_probe_killed() {
     assert_eq!(sim.app("other").restart_count, 0);
     assert_eq!(state_word(sim.app("other")), "Ready");
 }
+
+#[test]
+fn an_instance_that_vanished_counts_as_killed() {
+    let mut sim = Sim::begun(pod(Always, vec![container("c")]), &[]);
+    sim.run_for(S);
+    sim.lose(0);
+    sim.run_for(S);
+    let last = sim.app("c").last_state.terminated.clone().expect("it is gone");
+    assert_eq!((last.exit_code, last.reason.as_str()), (137, "ContainerStatusUnknown"));
+    let text = "The container could not be located when the pod was deleted.  \
+                The container used to be Running";
+    assert_eq!(last.message, text);
+    assert_eq!(sim.app("c").restart_count, 1);
+    let mut sim = Sim::begun(pod(Never, vec![container("c")]), &[]);
+    sim.run_for(S);
+    sim.lose(0);
+    sim.run_until_finished();
+    assert_eq!(sim.machine.status().phase, Phase::Failed);
+    assert_eq!(sim.start_times("c").len(), 1);
+}

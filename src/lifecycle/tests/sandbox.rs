@@ -6,7 +6,7 @@ use crate::model::plan::RestartPolicy::{Always, Never, OnFailure};
 use crate::model::status::Phase;
 
 use super::plans::{container, pod, sidecar};
-use super::sim::{S, Script, Sim, state_word};
+use super::sim::{MS, S, Script, Sim, state_word};
 
 fn sandboxes(sim: &Sim) -> Vec<u32> {
     let attempts = sim.orders.iter().filter_map(|(_, order)| match order {
@@ -95,4 +95,18 @@ fn pod_ready_to_start_containers_follows_the_sandbox() {
     assert!(ready(&sim));
     sim.tell(Event::SandboxExited { attempt: 0 });
     assert!(!ready(&sim));
+}
+
+#[test]
+fn a_sandbox_that_dies_at_once_is_made_anew_once_a_second() {
+    let mut sim = Sim::begun(pod(Always, vec![container("c")]), &[]);
+    for attempt in 0..3 {
+        sim.run_until("made", |sim| sandboxes(sim).len() == attempt as usize + 1);
+        sim.run_for(5 * MS);
+        sim.tell(Event::SandboxExited { attempt });
+    }
+    sim.run_for(5 * S);
+    assert_eq!(sandboxes(&sim), [0, 1, 2, 3]);
+    let times = sim.order_times(|_, order| matches!(order, Action::CreateSandbox { .. }));
+    assert_eq!(times, [0.0, 1.0, 2.0, 3.0]);
 }

@@ -8,6 +8,7 @@ use crate::lifecycle::event::{
     ContainerKind, ContainerRef, HookKind, Instance, ProbeKind, ProbeResult, Pulled, StartFailure,
     StartedFrom, StopReason, StopRequest,
 };
+use crate::lifecycle::init_order::{Need, need};
 use crate::lifecycle::machine::spec;
 use crate::lifecycle::{Action, Event, PodMachine};
 use crate::model::plan::PodPlan;
@@ -451,6 +452,19 @@ impl Sim {
         self.alive.remove(&instance);
         let at = self.now().wall;
         self.tell(Event::Lost { instance, at });
+    }
+
+    /// What is wanted though nothing is under way and nothing will be.
+    pub fn stuck(&self) -> Option<Need> {
+        if !self.coming.is_empty()
+            || self.machine.next_deadline().is_some()
+            || self.machine.is_finished()
+        {
+            return None;
+        }
+        let need = need(self.machine.plan(), &self.machine.memory.containers);
+        let content = need == Need::Start(Vec::new()) && !self.alive.is_empty();
+        (!content).then_some(need)
     }
 
     pub fn stop(&mut self, grace_seconds: Option<u32>) {

@@ -14,6 +14,8 @@ use crate::model::{Now, Quantity, Timestamp};
 use super::plans::{container, pod, probe, sidecar};
 use super::sim::{S, Script, Sim};
 
+type Words = &'static [&'static str];
+
 /// `W` waiting, `W:Reason`, `W1` waiting after exit 1, `R` running, `Y` ready,
 /// `T0` ended with 0, `T1:Reason` ended with 1 for that reason.
 fn status(name: &str, word: &str) -> ContainerStatus {
@@ -86,7 +88,7 @@ fn made_of(
 fn the_phase_follows_from_the_statuses() {
     use Phase::{Failed, Pending, Running, Succeeded};
     // (policy, init, app, over) → phase
-    let table: &[(RestartPolicy, &[&str], &[&str], bool, Phase)] = &[
+    let table: &[(RestartPolicy, Words, Words, bool, Phase)] = &[
         (Always, &[], &["W"], false, Pending),
         (Always, &[], &["Y"], false, Running),
         (Always, &[], &["Y", "W"], false, Pending),
@@ -161,15 +163,7 @@ fn pod_status(
 #[test]
 fn columns_are_those_of_kubectl() {
     // (init, app, phase, ready condition, deleted) → STATUS, READY
-    type Row = (
-        &'static [&'static str],
-        &'static [&'static str],
-        Phase,
-        bool,
-        bool,
-        &'static str,
-        &'static str,
-    );
+    type Row = (Words, Words, Phase, bool, bool, &'static str, &'static str);
     let table: &[Row] = &[
         (&[], &["W:ContainerCreating"], Phase::Pending, false, false, "ContainerCreating", "0/1"),
         (&[], &["Y"], Phase::Running, true, false, "Running", "1/1"),
