@@ -238,8 +238,14 @@ fn run(plan: PodPlan, scripts: &[Script], troubles: &[Trouble], snapshots: bool)
     sim
 }
 
+/// A few while developing; `PROPTEST_CASES=30000` for a night.
+fn cases() -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(64)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn a_pod_that_is_asked_to_stop_finishes_in_time(
