@@ -104,6 +104,16 @@ impl Cgroup {
         self.mounts.hierarchy()
     }
 
+    /// Fds by which a new process enters the root of every hierarchy, for work
+    /// that no cgroup of podrt's must wait for.
+    ///
+    /// # Errors
+    /// [`Error::Detect`], [`Error::File`].
+    pub fn root_entry() -> Result<Entry, Error> {
+        let mounts = Layout::detect()?;
+        Self { path: "/".to_owned(), here: mounts.clone(), mounts }.entry()
+    }
+
     /// Fds by which a new process enters.
     ///
     /// # Errors

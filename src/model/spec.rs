@@ -25,6 +25,9 @@ pub struct SandboxSpec {
     pub resources: Resources,
     /// Bytes of the shared `/dev/shm` (64 MiB by default).
     pub shm_size_bytes: u64,
+    /// Who pause runs as: the pod's own user and groups.
+    #[serde(default)]
+    pub user: UserSpec,
 }
 
 /// Whose processes a pod's containers see.

@@ -53,7 +53,7 @@ impl Default for Settings {
 pub struct AttachRequest<'a> {
     pub owner: &'a Owner,
     pub mode: NetworkMode,
-    /// The pod's namespace; not looked at for [`NetworkMode::Host`].
+    /// The pod's namespace.
     pub netns: BorrowedFd<'a>,
 }
 
@@ -121,9 +121,7 @@ impl Network {
     /// the failing step; nothing is held then.
     pub fn attach(&self, request: &AttachRequest) -> Result<Attachment> {
         match request.mode {
-            NetworkMode::Host => {
-                Ok(Attachment { addresses: host::addresses(), ..Attachment::default() })
-            }
+            NetworkMode::Host => Ok(self.attach_to_host()),
             NetworkMode::None => {
                 let mut inside = open_inside(request.netns)?;
                 inside
@@ -133,6 +131,12 @@ impl Network {
             }
             NetworkMode::Bridge => self.attach_to_bridge(request),
         }
+    }
+
+    /// A pod on the machine's own network has the machine's addresses.
+    #[must_use]
+    pub fn attach_to_host(&self) -> Attachment {
+        Attachment { addresses: host::addresses(), ..Attachment::default() }
     }
 
     fn attach_to_bridge(&self, request: &AttachRequest) -> Result<Attachment> {

@@ -83,6 +83,7 @@ mod tests {
     use crate::model::ExitStatus;
     use crate::sys::exec::{ExecVector, execveat};
     use crate::sys::process::{Clone, Wait, exit_now, fork_with_pidfd, wait_pidfd};
+    use crate::sys::testing::alone;
     use std::os::fd::AsFd;
 
     /// How `program` ends after SIGTERM, or at once for the keeper, which finds
@@ -100,10 +101,12 @@ mod tests {
 
     #[test]
     fn an_embedded_program_runs_from_memory_and_from_the_fall_back() {
-        let from_memory = sealed_memfd("keeper", KEEPER).expect("memfd");
-        assert_eq!(run(&from_memory), Some(ExitStatus::Exited(2)));
-        let from_file = unlinked_file("keeper", KEEPER).expect("file");
-        assert_eq!(run(&from_file), Some(ExitStatus::Exited(2)));
+        alone(|| {
+            let from_memory = sealed_memfd("keeper", KEEPER).expect("memfd");
+            assert_eq!(run(&from_memory), Some(ExitStatus::Exited(2)));
+            let from_file = unlinked_file("keeper", KEEPER).expect("file");
+            assert_eq!(run(&from_file), Some(ExitStatus::Exited(2)));
+        });
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::*;
 use crate::model::{ExitStatus, Signal};
 use crate::sys::exit_log::{Exit, ExitLog};
 use crate::sys::process::{Wait, fork_with_pidfd, pidfd_open, pidfd_wait_exit, wait_pidfd};
+use crate::sys::testing::alone;
 
 const ROLE: &str = "PODRT_TEST_FAKE_SHIM";
 const TELEPHONE: &str = "telephone";
@@ -189,154 +190,172 @@ fn parse_pid(text: &str) -> Pid {
 
 #[test]
 fn a_killed_shim_is_started_again_and_finds_what_was_held() {
-    let bench = Bench::start("obeys");
-    let (first, keys) = bench.up();
-    assert_eq!(keys, [TELEPHONE]);
-    assert_eq!(bench.ask("alive"), "alive");
-    assert_eq!(bench.ask("hold log/web"), "held");
-    assert_eq!(bench.ask("hold gone"), "held");
-    assert_eq!(bench.ask("hold log/db"), "held");
-    assert_eq!(bench.ask("release gone"), "released");
-    kill_hard(first);
-    let (second, keys) = bench.up();
-    assert_ne!(first, second);
-    assert_eq!(keys, ["log/db", "log/web", TELEPHONE]);
-    assert_eq!(bench.ask("read log/web"), "log/web");
-    bench.tell("end 42");
-    assert_eq!(bench.keeper_status(), Some(ExitStatus::Exited(0)));
+    alone(|| {
+        let bench = Bench::start("obeys");
+        let (first, keys) = bench.up();
+        assert_eq!(keys, [TELEPHONE]);
+        assert_eq!(bench.ask("alive"), "alive");
+        assert_eq!(bench.ask("hold log/web"), "held");
+        assert_eq!(bench.ask("hold gone"), "held");
+        assert_eq!(bench.ask("hold log/db"), "held");
+        assert_eq!(bench.ask("release gone"), "released");
+        kill_hard(first);
+        let (second, keys) = bench.up();
+        assert_ne!(first, second);
+        assert_eq!(keys, ["log/db", "log/web", TELEPHONE]);
+        assert_eq!(bench.ask("read log/web"), "log/web");
+        bench.tell("end 42");
+        assert_eq!(bench.keeper_status(), Some(ExitStatus::Exited(0)));
+    });
 }
 
 #[test]
 fn what_a_shim_sent_right_before_its_death_is_held() {
-    let bench = Bench::start("obeys");
-    bench.up();
-    bench.tell("hold late");
-    bench.tell("end 0");
-    assert_eq!(bench.hear(), "held");
-    let (_, keys) = bench.up();
-    assert!(keys.contains(&"late".to_owned()), "{keys:?}");
-    bench.tell("end 42");
-    assert_eq!(bench.keeper_status(), Some(ExitStatus::Exited(0)));
+    alone(|| {
+        let bench = Bench::start("obeys");
+        bench.up();
+        bench.tell("hold late");
+        bench.tell("end 0");
+        assert_eq!(bench.hear(), "held");
+        let (_, keys) = bench.up();
+        assert!(keys.contains(&"late".to_owned()), "{keys:?}");
+        bench.tell("end 42");
+        assert_eq!(bench.keeper_status(), Some(ExitStatus::Exited(0)));
+    });
 }
 
 #[test]
 fn children_of_a_dead_shim_are_reaped_and_their_exits_noted() {
-    let bench = Bench::start("obeys");
-    let (shim, _) = bench.up();
-    let (early, late) = (parse_pid(&bench.ask("child")), parse_pid(&bench.ask("child")));
-    let start_time = crate::sys::process::process_start_time(late).expect("stat");
-    kill_hard(shim);
-    bench.up();
-    kill_hard(late);
-    assert_eq!(bench.hear(), "Exits");
-    let exits = bench.exits();
-    assert_eq!(exits.len(), 1);
-    assert_eq!((exits[0].pid, exits[0].start_time), (late, start_time));
-    assert_eq!(exits[0].status, ExitStatus::Signaled(Signal::KILL));
-    assert!(exits[0].cgroup.as_deref().is_some_and(|path| path.starts_with('/')), "{exits:?}");
-    let since = crate::sys::clock::now().wall.since(exits[0].wall);
-    assert!(since < Duration::from_secs(60), "{since:?}");
-    kill(early, NixSignal::SIGTERM).expect("kill");
-    assert_eq!(bench.hear(), "Exits");
-    assert_eq!(bench.exits()[1].status, ExitStatus::Signaled(Signal::TERM));
-    bench.tell("end 42");
-    assert_eq!(bench.keeper_status(), Some(ExitStatus::Exited(0)));
+    alone(|| {
+        let bench = Bench::start("obeys");
+        let (shim, _) = bench.up();
+        let (early, late) = (parse_pid(&bench.ask("child")), parse_pid(&bench.ask("child")));
+        let start_time = crate::sys::process::process_start_time(late).expect("stat");
+        kill_hard(shim);
+        bench.up();
+        kill_hard(late);
+        assert_eq!(bench.hear(), "Exits");
+        let exits = bench.exits();
+        assert_eq!(exits.len(), 1);
+        assert_eq!((exits[0].pid, exits[0].start_time), (late, start_time));
+        assert_eq!(exits[0].status, ExitStatus::Signaled(Signal::KILL));
+        assert!(exits[0].cgroup.as_deref().is_some_and(|path| path.starts_with('/')), "{exits:?}");
+        let since = crate::sys::clock::now().wall.since(exits[0].wall);
+        assert!(since < Duration::from_secs(60), "{since:?}");
+        kill(early, NixSignal::SIGTERM).expect("kill");
+        assert_eq!(bench.hear(), "Exits");
+        assert_eq!(bench.exits()[1].status, ExitStatus::Signaled(Signal::TERM));
+        bench.tell("end 42");
+        assert_eq!(bench.keeper_status(), Some(ExitStatus::Exited(0)));
+    });
 }
 
 #[test]
 fn a_shim_whose_keeper_is_killed_becomes_the_keeper_and_loses_nothing() {
-    let bench = Bench::start("obeys");
-    let (shim, _) = bench.up();
-    assert_eq!(bench.ask("hold log/web"), "held");
-    let child = parse_pid(&bench.ask("child"));
-    end(bench.keeper.pid);
-    assert_eq!(bench.keeper_status(), Some(ExitStatus::Signaled(Signal::KILL)));
-    let (next, keys) = bench.up();
-    assert_eq!(keys, ["log/web", TELEPHONE]);
-    assert_eq!(bench.ask("parent"), shim.to_string());
-    assert_eq!(bench.ask("read log/web"), "log/web");
-    // The container of the first shim is the new keeper's child.
-    kill_hard(child);
-    assert_eq!(bench.hear(), "Exits");
-    assert_eq!(bench.exits()[0].pid, child);
-    // And the new keeper keeps.
-    kill_hard(next);
-    let (_, keys) = bench.up();
-    assert_eq!(keys, ["log/web", TELEPHONE]);
-    let keeper = pidfd_open(shim).expect("pidfd");
-    bench.tell("end 42");
-    assert!(pidfd_wait_exit(keeper.as_fd(), Some(Duration::from_secs(20))).expect("poll"));
+    alone(|| {
+        let bench = Bench::start("obeys");
+        let (shim, _) = bench.up();
+        assert_eq!(bench.ask("hold log/web"), "held");
+        let child = parse_pid(&bench.ask("child"));
+        end(bench.keeper.pid);
+        assert_eq!(bench.keeper_status(), Some(ExitStatus::Signaled(Signal::KILL)));
+        let (next, keys) = bench.up();
+        assert_eq!(keys, ["log/web", TELEPHONE]);
+        assert_eq!(bench.ask("parent"), shim.to_string());
+        assert_eq!(bench.ask("read log/web"), "log/web");
+        // The container of the first shim is the new keeper's child.
+        kill_hard(child);
+        assert_eq!(bench.hear(), "Exits");
+        assert_eq!(bench.exits()[0].pid, child);
+        // And the new keeper keeps.
+        kill_hard(next);
+        let (_, keys) = bench.up();
+        assert_eq!(keys, ["log/web", TELEPHONE]);
+        let keeper = pidfd_open(shim).expect("pidfd");
+        bench.tell("end 42");
+        assert!(pidfd_wait_exit(keeper.as_fd(), Some(Duration::from_secs(20))).expect("poll"));
+    });
 }
 
 #[test]
 fn a_shim_that_never_comes_up_is_given_up() {
-    let bench = Bench::start("dies");
-    assert_eq!(bench.keeper_status(), Some(ExitStatus::Exited(1)));
-    let log = bench.log();
-    assert_eq!(log.matches("the shim ended with wait status 768").count(), 6, "{log}");
-    assert!(log.ends_with("podrt-keeper: giving up: the shim never came up\n"), "{log}");
+    alone(|| {
+        let bench = Bench::start("dies");
+        assert_eq!(bench.keeper_status(), Some(ExitStatus::Exited(1)));
+        let log = bench.log();
+        assert_eq!(log.matches("the shim ended with wait status 768").count(), 6, "{log}");
+        assert!(log.ends_with("podrt-keeper: giving up: the shim never came up\n"), "{log}");
+    });
 }
 
 #[test]
 fn a_proven_shim_that_keeps_dying_is_started_ever_slower() {
-    let bench = Bench::start("obeys");
-    let (mut shim, _) = bench.up();
-    assert_eq!(bench.ask("alive"), "alive");
-    let begin = Instant::now();
-    for _ in 0..7 {
-        kill_hard(shim);
-        (shim, _) = bench.up();
-    }
-    // Five at once, then 100 and 200 ms.
-    assert!(begin.elapsed() >= Duration::from_millis(300), "{:?}", begin.elapsed());
-    bench.tell("end 42");
-    assert_eq!(bench.keeper_status(), Some(ExitStatus::Exited(0)));
+    alone(|| {
+        let bench = Bench::start("obeys");
+        let (mut shim, _) = bench.up();
+        assert_eq!(bench.ask("alive"), "alive");
+        let begin = Instant::now();
+        for _ in 0..7 {
+            kill_hard(shim);
+            (shim, _) = bench.up();
+        }
+        // Five at once, then 100 and 200 ms.
+        assert!(begin.elapsed() >= Duration::from_millis(300), "{:?}", begin.elapsed());
+        bench.tell("end 42");
+        assert_eq!(bench.keeper_status(), Some(ExitStatus::Exited(0)));
+    });
 }
 
 #[test]
 fn a_keeper_refuses_keys_that_are_its_own() {
-    let bench = Bench::start("obeys");
-    bench.up();
-    assert!(bench.ask("hold @shim").contains("invalid argument"));
-    assert!(bench.ask(&format!("hold {}", "k".repeat(121))).contains("name too long"));
-    bench.tell("end 42");
-    assert_eq!(bench.keeper_status(), Some(ExitStatus::Exited(0)));
+    alone(|| {
+        let bench = Bench::start("obeys");
+        bench.up();
+        assert!(bench.ask("hold @shim").contains("invalid argument"));
+        assert!(bench.ask(&format!("hold {}", "k".repeat(121))).contains("name too long"));
+        bench.tell("end 42");
+        assert_eq!(bench.keeper_status(), Some(ExitStatus::Exited(0)));
+    });
 }
 
 #[test]
 fn a_program_that_no_keeper_started_adopts_nothing() {
-    // In a fresh process, because a process adopts once.
-    match fork_with_pidfd().expect("fork") {
-        Clone::Child => {
-            let refused = hand_over::adopt().is_err_and(|error| error.errno == Errno::EBADMSG);
-            exit_now(if refused { 0 } else { 1 })
+    alone(|| {
+        // In a fresh process, because a process adopts once.
+        match fork_with_pidfd().expect("fork") {
+            Clone::Child => {
+                let refused = hand_over::adopt().is_err_and(|error| error.errno == Errno::EBADMSG);
+                exit_now(if refused { 0 } else { 1 })
+            }
+            Clone::Parent { pidfd, .. } => {
+                let status = wait_pidfd(pidfd.as_fd(), Wait::Block).expect("wait");
+                assert_eq!(status, Some(ExitStatus::Exited(0)));
+            }
         }
-        Clone::Parent { pidfd, .. } => {
-            let status = wait_pidfd(pidfd.as_fd(), Wait::Block).expect("wait");
-            assert_eq!(status, Some(ExitStatus::Exited(0)));
-        }
-    }
+    });
 }
 
 #[test]
 fn a_shim_that_cannot_be_executed_is_an_error_of_the_keeper_only() {
-    let dir = tempfile::tempdir().expect("dir");
-    let log = File::create(dir.path().join("log")).expect("log");
-    let not_a_program = File::open("/etc/passwd").expect("file");
-    let keeper = spawn(&SpawnArgs {
-        run_dir: dir.path(),
-        shim: not_a_program.as_fd(),
-        args: &shim_args(),
-        env: &[],
-        log: log.as_fd(),
-        held: &[],
-        clone_into: None,
-        join: &[],
-        oom_score_adj: 0,
-    })
-    .expect("spawn");
-    let status = wait_pidfd(keeper.pidfd.as_fd(), Wait::Block).expect("wait");
-    assert_eq!(status, Some(ExitStatus::Exited(1)));
-    let text = std::fs::read_to_string(dir.path().join("log")).expect("log");
-    assert!(text.contains("cannot execute the shim: errno 13"), "{text}");
+    alone(|| {
+        let dir = tempfile::tempdir().expect("dir");
+        let log = File::create(dir.path().join("log")).expect("log");
+        let not_a_program = File::open("/etc/passwd").expect("file");
+        let keeper = spawn(&SpawnArgs {
+            run_dir: dir.path(),
+            shim: not_a_program.as_fd(),
+            args: &shim_args(),
+            env: &[],
+            log: log.as_fd(),
+            held: &[],
+            clone_into: None,
+            join: &[],
+            oom_score_adj: 0,
+        })
+        .expect("spawn");
+        let status = wait_pidfd(keeper.pidfd.as_fd(), Wait::Block).expect("wait");
+        assert_eq!(status, Some(ExitStatus::Exited(1)));
+        let text = std::fs::read_to_string(dir.path().join("log")).expect("log");
+        assert!(text.contains("cannot execute the shim: errno 13"), "{text}");
+    });
 }

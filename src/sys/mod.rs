@@ -12,6 +12,7 @@ pub mod exec_view;
 pub mod exit_log;
 pub mod fd;
 mod hand_over;
+pub mod helper;
 pub mod keeper;
 pub mod keeper_protocol;
 pub mod kernel;
@@ -26,6 +27,8 @@ pub mod pty;
 pub mod rename;
 pub mod seccomp;
 pub mod terminal;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod userns;
 pub mod xattr;
 
