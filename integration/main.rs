@@ -2,6 +2,11 @@
 //!
 //! The tests drive the real commands as root and leave the machine as it was.
 
+mod oci_exec;
+mod oci_failures;
+mod oci_lifecycle;
+mod oci_namespaces;
+mod oci_process;
 mod pod_config;
 mod pod_life;
 mod pod_shared;

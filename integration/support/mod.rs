@@ -230,17 +230,26 @@ impl Drop for World {
     }
 }
 
-/// Runs a command to its end, collecting what it prints.
+/// Runs a command to its end, collecting what it prints. Into files, not pipes:
+/// what a command leaves running (a container has its caller's streams) keeps
+/// nobody waiting.
 #[track_caller]
 pub fn run(command: &mut Command) -> Ran {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let code = output.status.code().unwrap_or_else(|| {
+    let file = || tempfile::tempfile().expect("temporary file");
+    let (mut out, mut err) = (file(), file());
+    let share = |file: &fs::File| Stdio::from(file.try_clone().expect("descriptor"));
+    let status = command.stdout(share(&out)).stderr(share(&err)).status();
+    let status = status.unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let code = status.code().unwrap_or_else(|| {
         use std::os::unix::process::ExitStatusExt as _;
-        128 + output.status.signal().unwrap_or(0)
+        128 + status.signal().unwrap_or(0)
     });
-    Ran {
-        code,
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    Ran { code, stdout: read_all(&mut out), stderr: read_all(&mut err) }
+}
+
+fn read_all(file: &mut fs::File) -> String {
+    use std::io::{Read as _, Seek as _};
+    let mut bytes = Vec::new();
+    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("read a temporary file");
+    String::from_utf8_lossy(&bytes).into_owned()
 }

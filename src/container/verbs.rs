@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
@@ -42,8 +42,10 @@ pub fn start(state_root: &Path, id: &ContainerId) -> Result<()> {
             source: SyscallError::new(call, args, errno),
         }
     };
-    let opened = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let status = nix::fcntl::open(&dir.file("exec.status"), opened, Mode::empty());
+    // Opened before the process can have executed its program, and without
+    // waiting for a writer: one that has executed it has none any more.
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let status = nix::fcntl::open(&dir.file("exec.status"), flags, Mode::empty());
     // Whoever moves the fifo away starts the container; there is no second.
     let taken = dir.file(&format!("exec.started.{}", std::process::id()));
     if std::fs::rename(dir.file("exec.fifo"), &taken).is_err() {
@@ -55,6 +57,8 @@ pub fn start(state_root: &Path, id: &ContainerId) -> Result<()> {
         .map_err(failed("open", "exec.fifo"))?;
     nix::unistd::write(&gate, b"0").map_err(failed("write", "exec.fifo"))?;
     let _ = nix::unistd::unlink(&taken);
+    nix::fcntl::fcntl(&status, FcntlArg::F_SETFL(OFlag::empty()))
+        .map_err(failed("fcntl", "exec.status"))?;
     read_exec_status(status.as_fd())?;
     if record.late_hooks {
         let spec = dir.spec()?;
