@@ -1,3 +1,7 @@
 //! The pod shim: one per pod, started by the keeper.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    podrt::supervisor::run()
+}

@@ -45,4 +45,4 @@ mod tests;
 pub use action::Action;
 pub use event::Event;
 pub use machine::PodMachine;
-pub use memory::{Deletion, RestoreError, Snapshot};
+pub use memory::{Deletion, RestoreError, SNAPSHOT_VERSION, Snapshot};

@@ -81,7 +81,10 @@ impl Client {
         loop {
             self.send(&Request::StopAndWait(order.clone()), Vec::new())?;
             match self.answer() {
-                Ok((Reply::Ended, _)) => return Ok(()),
+                Ok((Reply::Ended, _)) => {
+                    self.wait_for_processes();
+                    return Ok(());
+                }
                 Ok((other, _)) => return Err(unexpected(&other)),
                 // Killed and started again: asking twice is no harm.
                 Err(Error::NoAnswer { .. }) => match Self::connect(&self.roots, &self.uid)? {
@@ -161,6 +164,12 @@ impl Client {
         }
     }
 
+    /// The keeper holds the other end until it ends itself, the last of the
+    /// pod's processes.
+    fn wait_for_processes(&mut self) {
+        while self.answer().is_ok() {}
+    }
+
     /// The shim went without a word and none came back: it had ended if it
     /// left a final record.
     fn ended_unheard(&self) -> Result<()> {
@@ -196,7 +205,10 @@ impl Watch {
         loop {
             match self.client.answer() {
                 Ok((Reply::Status(status), _)) => return Ok(Some(*status)),
-                Ok((Reply::Ended, _)) => return Ok(None),
+                Ok((Reply::Ended, _)) => {
+                    self.client.wait_for_processes();
+                    return Ok(None);
+                }
                 Ok((other, _)) => return Err(unexpected(&other)),
                 Err(Error::NoAnswer { .. }) => {
                     let Some(next) = Client::connect(&self.client.roots, &self.client.uid)? else {

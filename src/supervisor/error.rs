@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::model::{ErrorKind, PodUid};
 use crate::sys::SyscallError;
-use crate::{cgroup, store};
+use crate::{cgroup, container, image, network, store};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -16,22 +16,46 @@ pub enum Error {
     Store(store::Error),
     /// A cgroup of the pod or of its shim.
     Cgroup(cgroup::Error),
+    Container(container::Error),
+    Network(network::Error),
+    Image(image::Error),
     /// The shim's socket could not be worked on.
-    Socket { verb: &'static str, path: PathBuf, cause: SyscallError },
+    Socket {
+        verb: &'static str,
+        path: PathBuf,
+        cause: SyscallError,
+    },
     /// A step of starting a pod's processes.
-    Launch { step: &'static str, cause: SyscallError },
+    Launch {
+        step: &'static str,
+        cause: SyscallError,
+    },
     /// Something of the pod could not be removed.
-    Remove { path: PathBuf, cause: SyscallError },
+    Remove {
+        path: PathBuf,
+        cause: SyscallError,
+    },
     /// `podrt-shim` is neither beside `podrt` nor where it is installed.
-    NoShim { searched: Vec<PathBuf> },
+    NoShim {
+        searched: Vec<PathBuf>,
+    },
     /// The shim ended, or closed the connection, before it had answered.
-    NoAnswer { uid: PodUid },
+    NoAnswer {
+        uid: PodUid,
+    },
     /// The other side says something this podrt does not understand.
-    Garbled { cause: String },
+    Garbled {
+        cause: String,
+    },
     /// The other side speaks another version of the protocol.
-    Version { found: u32 },
+    Version {
+        found: u32,
+    },
     /// The shim refused or failed; its own line.
-    Refused { kind: ErrorKind, message: String },
+    Refused {
+        kind: ErrorKind,
+        message: String,
+    },
 }
 
 impl Error {
@@ -41,6 +65,9 @@ impl Error {
         match self {
             Self::Store(cause) => cause.kind(),
             Self::Cgroup(cause) => cause.kind(),
+            Self::Container(cause) => cause.kind(),
+            Self::Network(cause) => cause.kind(),
+            Self::Image(cause) => cause.kind(),
             Self::Socket { cause, .. }
             | Self::Launch { cause, .. }
             | Self::Remove { cause, .. } => cause.kind(),
@@ -57,6 +84,9 @@ impl fmt::Display for Error {
         match self {
             Self::Store(cause) => cause.fmt(f),
             Self::Cgroup(cause) => cause.fmt(f),
+            Self::Container(cause) => cause.fmt(f),
+            Self::Network(cause) => cause.fmt(f),
+            Self::Image(cause) => cause.fmt(f),
             Self::Socket { verb, path, cause } => write!(f, "{verb} {path:?}: {cause}"),
             Self::Launch { step, cause } => write!(f, "start pod's processes: {step}: {cause}"),
             Self::Remove { path, cause } => write!(f, "remove {path:?}: {cause}"),

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,8 @@ use super::error::{Error, Result};
 use crate::cgroup::{self, Cgroup};
 use crate::model::plan::PodPlan;
 use crate::store::{PodRecord, PodStore};
-use crate::sys::SyscallError;
 use crate::sys::keeper::{self, SpawnArgs};
+use crate::sys::{SyscallError, exec_view};
 
 /// The keeper holds the control socket under this key.
 pub(super) const LISTENER_KEY: &str = "control";
@@ -52,7 +52,12 @@ pub fn spawn(plan: &PodPlan, options: &SpawnOptions) -> Result<Client> {
     })
 }
 
-fn start(plan: &PodPlan, record: &PodRecord, shim: File, options: &SpawnOptions) -> Result<Client> {
+fn start(
+    plan: &PodPlan,
+    record: &PodRecord,
+    shim: OwnedFd,
+    options: &SpawnOptions,
+) -> Result<Client> {
     let failed = |step| move |cause| Error::Launch { step, cause };
     let listener = socket::listener(record.dir())?;
     let log = open_log(record.dir()).map_err(failed("open shim.log"))?;
@@ -83,13 +88,17 @@ pub(super) fn shim_arguments(plan: &PodPlan) -> [String; 3] {
     ["podrt-shim".to_owned(), root, plan.uid.to_string()]
 }
 
-fn open_shim(given: Option<&Path>) -> Result<File> {
+/// The shim's program, through a view that nobody inside a container can
+/// write to: the shim enters containers.
+fn open_shim(given: Option<&Path>) -> Result<OwnedFd> {
     let searched = match given {
         Some(path) => vec![path.to_owned()],
         None => shim_places(),
     };
-    let found = searched.iter().find_map(|path| File::open(path).ok());
-    found.ok_or(Error::NoShim { searched })
+    let Some(path) = searched.iter().find(|path| path.is_file()) else {
+        return Err(Error::NoShim { searched });
+    };
+    exec_view::open(path).map_err(|cause| Error::Launch { step: "open podrt-shim", cause })
 }
 
 /// Beside `podrt`, and where packages put programs that nobody types.

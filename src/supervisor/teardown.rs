@@ -4,34 +4,45 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::driver::remove_remains;
 use super::error::{Error, Result};
-use crate::model::plan::PodPlan;
+use super::spawn::SHIMS_CGROUP;
+use crate::cgroup::Cgroup;
 use crate::model::{PodUid, Roots};
-use crate::store::PodStore;
+use crate::store::{PodRecord, PodStore};
 use crate::sys::SyscallError;
 
-/// Removes everything of a pod whose shim has ended: its logs, its folder below
-/// the data root, its record. (A running pod is stopped with
-/// [`super::client::Client::stop_and_wait`] first.) Of `roots` only `root`
-/// counts. Doing it again is no harm.
+/// Removes everything of a pod whose shim has ended: what a killed one left
+/// running, its logs, its folder below the data root, its record. (A running
+/// pod is stopped with [`super::client::Client::stop_and_wait`] first.) Of
+/// `roots` only `root` counts. Doing it again is no harm.
 ///
 /// # Errors
-/// [`Error::Store`], [`Error::Remove`]; what stayed can be removed by trying
-/// again.
+/// The first failure; what stayed can be removed by trying again.
 pub fn remove_ended(roots: &Roots, uid: &PodUid) -> Result<()> {
     let pods = PodStore::new(&roots.root);
+    let record = pods.open(uid);
     // A damaged plan leaves logs and data behind but not the name taken.
-    if let Ok(plan) = pods.open(uid).and_then(|record| record.plan()) {
-        remove_files(&plan)?;
+    if let Ok(plan) = record.as_ref().map_err(Clone::clone).and_then(PodRecord::plan) {
+        remove_remains(&plan, &roots.pod_run(uid))?;
+        remove_tree(&plan.roots.pod_logs(&plan.namespace, &plan.name, uid))?;
     }
-    Ok(pods.remove(uid)?)
+    pods.remove(uid)?;
+    if pods.is_empty()? {
+        remove_shims_cgroup();
+    }
+    Ok(())
 }
 
-/// Logs, volumes and writable layers.
-fn remove_files(plan: &PodPlan) -> Result<()> {
-    let logs = plan.roots.pod_logs(&plan.namespace, &plan.name, &plan.uid);
-    remove_tree(&logs)?;
-    remove_tree(&plan.roots.pod_data(&plan.uid))
+/// What all pods of the machine share goes with the last of them; as long as
+/// another root's pods are there, it stays.
+fn remove_shims_cgroup() {
+    if let Ok(cgroup) = Cgroup::open(SHIMS_CGROUP)
+        && cgroup.pids().is_ok_and(|pids| pids.is_empty())
+    {
+        // A pod that starts just now keeps it.
+        let _ = cgroup.remove_up_to("/podrt");
+    }
 }
 
 fn remove_tree(path: &Path) -> Result<()> {

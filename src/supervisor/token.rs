@@ -19,7 +19,6 @@ pub struct ClientId(pub u32);
 /// Who a ready descriptor belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Token {
-    Signals,
     Timer,
     Keeper,
     /// New connections.
@@ -34,13 +33,10 @@ pub enum Token {
     /// A container's pidfd.
     Exit(RunId),
     Output(RunId, Stream),
-    /// The two descriptors a task may wait on at a time.
+    /// The three descriptors a task may wait on at a time.
     TaskProcess(TaskId),
     TaskData(TaskId),
-    /// A slow reader of an attached client can be written to again.
-    Attached(RunId),
-    /// Something changed among the objects the pod refers to.
-    Objects,
+    TaskError(TaskId),
 }
 
 const TAG_SHIFT: u32 = 56;
@@ -48,7 +44,6 @@ const TAG_SHIFT: u32 = 56;
 impl EpollToken for Token {
     fn to_u64(self) -> u64 {
         let (tag, id) = match self {
-            Self::Signals => (0, 0),
             Self::Timer => (1, 0),
             Self::Keeper => (2, 0),
             Self::Listener => (3, 0),
@@ -61,8 +56,7 @@ impl EpollToken for Token {
             Self::Output(id, Stream::Stderr) => (10, id.0),
             Self::TaskProcess(id) => (11, id.0),
             Self::TaskData(id) => (12, id.0),
-            Self::Attached(id) => (13, id.0),
-            Self::Objects => (14, 0),
+            Self::TaskError(id) => (13, id.0),
         };
         (tag << TAG_SHIFT) | u64::from(id)
     }
@@ -70,7 +64,6 @@ impl EpollToken for Token {
     fn from_u64(number: u64) -> Option<Self> {
         let id = u32::try_from(number & ((1 << TAG_SHIFT) - 1)).ok()?;
         Some(match number >> TAG_SHIFT {
-            0 => Self::Signals,
             1 => Self::Timer,
             2 => Self::Keeper,
             3 => Self::Listener,
@@ -83,8 +76,7 @@ impl EpollToken for Token {
             10 => Self::Output(RunId(id), Stream::Stderr),
             11 => Self::TaskProcess(TaskId(id)),
             12 => Self::TaskData(TaskId(id)),
-            13 => Self::Attached(RunId(id)),
-            14 => Self::Objects,
+            13 => Self::TaskError(TaskId(id)),
             _ => return None,
         })
     }
@@ -99,12 +91,12 @@ mod tests {
         #[test]
         fn a_token_survives_the_kernel(id: u32) {
             let tokens = [
-                Token::Signals, Token::Timer, Token::Keeper, Token::Listener, Token::Objects,
+                Token::Timer, Token::Keeper, Token::Listener,
                 Token::Client(ClientId(id)), Token::Pause(id), Token::Creation(RunId(id)),
                 Token::Execution(RunId(id)), Token::Exit(RunId(id)),
                 Token::Output(RunId(id), Stream::Stdout), Token::Output(RunId(id), Stream::Stderr),
                 Token::TaskProcess(TaskId(id)), Token::TaskData(TaskId(id)),
-                Token::Attached(RunId(id)),
+                Token::TaskError(TaskId(id)),
             ];
             for token in tokens {
                 prop_assert_eq!(Token::from_u64(token.to_u64()), Some(token));

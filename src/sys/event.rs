@@ -28,6 +28,9 @@ pub trait Token: Copy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interest {
     Read,
+    /// As `Read`, but told only when something new comes (edge-triggered):
+    /// what is left unread does not wake the waiter again.
+    ReadChange,
     Write,
     ReadWrite,
     /// Only errors and hang-ups.
@@ -46,7 +49,7 @@ pub struct Ready<T> {
     pub hung_up: bool,
 }
 
-/// A level-triggered epoll set with typed tokens (epoll(7)).
+/// An epoll set with typed tokens (epoll(7)).
 #[derive(Debug)]
 pub struct Epoll<T> {
     set: epoll::Epoll,
@@ -125,6 +128,7 @@ impl<T: Token> Epoll<T> {
 fn flags(interest: Interest) -> EpollFlags {
     match interest {
         Interest::Read => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
+        Interest::ReadChange => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET,
         Interest::Write => EpollFlags::EPOLLOUT,
         Interest::ReadWrite => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLOUT,
         Interest::Nothing => EpollFlags::empty(),

@@ -20,12 +20,14 @@ pub mod mount;
 pub mod netif;
 pub mod netlink;
 pub mod path;
+pub mod pidfd_info;
 pub mod pipe;
 pub mod prctl;
 pub mod process;
 pub mod pty;
 pub mod rename;
 pub mod seccomp;
+pub mod tcp;
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -142,16 +142,21 @@ impl Server {
         }
     }
 
-    /// Tells all who wait for it that nothing of the pod is left. Blocks as
-    /// little as everything else: a client that does not read sees the end of
-    /// the connection instead.
-    pub fn announce_end(&mut self, epoll: &Epoll<Token>) {
+    /// Tells all who wait for it that nothing of the pod is left, and returns
+    /// copies of their connections: as long as somebody holds one, its client
+    /// knows that the pod's processes are not all gone. A client that does not
+    /// read sees only the end of the connection.
+    pub fn announce_end(&mut self, epoll: &Epoll<Token>) -> Vec<OwnedFd> {
         let waiting = |client: &Client| client.waits_for_end || client.watching.is_some();
         let ids: Vec<ClientId> =
             self.clients.iter().filter(|(_, client)| waiting(client)).map(|(&id, _)| id).collect();
+        let sockets = ids.iter().filter_map(|id| self.clients.get(id));
+        let copies =
+            sockets.filter_map(|client| client.channel.as_fd().try_clone_to_owned().ok()).collect();
         for id in ids {
             self.reply(id, &Reply::Ended, Vec::new(), epoll);
         }
+        copies
     }
 
     /// True while somebody watches.

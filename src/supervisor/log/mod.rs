@@ -7,3 +7,4 @@ pub mod file;
 pub mod journal;
 pub mod pump;
 pub mod split;
+pub mod tail;

@@ -6,6 +6,7 @@
 //! unfinished line stays in the pipe.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use nix::errno::Errno;
@@ -39,10 +40,10 @@ pub struct ContainerLog {
 enum Source {
     /// The read end of the container's pipe, and how many of the bytes at its
     /// front were shown to those attached.
-    Pipe { pipe: OwnedFd, shown: usize },
+    Pipe { pipe: Arc<OwnedFd>, shown: usize },
     /// A terminal's master side. What was read is gone from the kernel: an
     /// unfinished line waits here.
-    Terminal { master: OwnedFd, pending: Vec<u8> },
+    Terminal { master: Arc<OwnedFd>, pending: Vec<u8> },
 }
 
 /// What a turn leaves.
@@ -269,7 +270,11 @@ impl ContainerLog {
     ///
     /// # Errors
     /// `fcntl`.
-    pub fn of_pipes(file: LogFile, slot: usize, ends: [OwnedFd; 2]) -> Result<Self, SyscallError> {
+    pub fn of_pipes(
+        file: LogFile,
+        slot: usize,
+        ends: [Arc<OwnedFd>; 2],
+    ) -> Result<Self, SyscallError> {
         let [stdout, stderr] = ends;
         Ok(Self {
             file,
@@ -283,8 +288,12 @@ impl ContainerLog {
     ///
     /// # Errors
     /// `fcntl`.
-    pub fn of_terminal(file: LogFile, slot: usize, master: OwnedFd) -> Result<Self, SyscallError> {
-        set_nonblocking(&master)?;
+    pub fn of_terminal(
+        file: LogFile,
+        slot: usize,
+        master: Arc<OwnedFd>,
+    ) -> Result<Self, SyscallError> {
+        set_nonblocking(&*master)?;
         let source = Source::Terminal { master, pending: Vec::new() };
         Ok(Self { file, slot, stdout: Some(source), stderr: None })
     }
@@ -298,6 +307,18 @@ impl ContainerLog {
         };
         source.map(|source| match source {
             Source::Pipe { pipe: fd, .. } | Source::Terminal { master: fd, .. } => fd.as_fd(),
+        })
+    }
+
+    /// The same, to keep while a turn is taken.
+    #[must_use]
+    pub fn share(&self, stream: Stream) -> Option<Arc<OwnedFd>> {
+        let source = match stream {
+            Stream::Stdout => self.stdout.as_ref(),
+            Stream::Stderr => self.stderr.as_ref(),
+        };
+        source.map(|source| match source {
+            Source::Pipe { pipe: fd, .. } | Source::Terminal { master: fd, .. } => Arc::clone(fd),
         })
     }
 
@@ -323,8 +344,8 @@ impl ContainerLog {
     }
 }
 
-fn pipe_source(pipe: OwnedFd) -> Result<Source, SyscallError> {
-    set_nonblocking(&pipe)?;
+fn pipe_source(pipe: Arc<OwnedFd>) -> Result<Source, SyscallError> {
+    set_nonblocking(&*pipe)?;
     Ok(Source::Pipe { pipe, shown: 0 })
 }
 
@@ -351,7 +372,7 @@ mod tests {
         let (out_reader, out_writer) = fd::pipe().unwrap();
         let (err_reader, err_writer) = fd::pipe().unwrap();
         let file = LogFile::open(&path, None, limits).unwrap();
-        let log = ContainerLog::of_pipes(file, 0, [out_reader, err_reader]).unwrap();
+        let log = ContainerLog::of_pipes(file, 0, [out_reader.into(), err_reader.into()]).unwrap();
         let pump = Pump::new(Journal::new().unwrap()).unwrap();
         let bench = Bench { _dir: dir, path, pump, log, shown: Vec::new() };
         (bench, out_writer.into(), err_writer.into())
@@ -491,7 +512,7 @@ mod tests {
         let path = dir.path().join("0.log");
         let pty = nix::pty::openpty(None, None).unwrap();
         let file = LogFile::open(&path, None, LIMITS).unwrap();
-        let mut log = ContainerLog::of_terminal(file, 0, pty.master).unwrap();
+        let mut log = ContainerLog::of_terminal(file, 0, pty.master.into()).unwrap();
         let pump = Pump::new(Journal::new().unwrap()).unwrap();
         File::from(pty.slave).write_all(b"hello\nprompt> ").unwrap();
         let mut turn = Turn::More;

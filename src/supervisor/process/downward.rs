@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::plan::{FieldRef, PodPlan, ResourceRef};
+use crate::volume::content::format_map;
 
 /// What is known of the pod only once it runs.
 #[derive(Debug, Clone, Copy)]
@@ -66,13 +67,6 @@ fn divide_up(value: i64, divisor: i64) -> i64 {
     value.div_euclid(divisor) + i64::from(value.rem_euclid(divisor) != 0)
 }
 
-/// `key="value"` lines, without a newline at the end.
-fn format_map(map: &BTreeMap<String, String>) -> String {
-    let lines: Vec<String> =
-        map.iter().map(|(key, value)| format!("{key}={}", go_quote(value))).collect();
-    lines.join("\n")
-}
-
 /// As Go's `%q` prints a string.
 #[must_use]
 pub fn go_quote(text: &str) -> String {
@@ -107,12 +101,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_map_is_printed_sorted_and_quoted_as_go_does() {
-        let map: BTreeMap<String, String> = [("b", "x\"y\n"), ("a", "ü\u{1}\u{a0}")]
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .into();
-        assert_eq!(format_map(&map), "a=\"ü\\x01\\u00a0\"\nb=\"x\\\"y\\n\"");
-        assert_eq!(format_map(&BTreeMap::new()), "");
+    fn text_is_quoted_as_go_does() {
+        assert_eq!(go_quote("ü\u{1}\u{a0}"), "\"ü\\x01\\u00a0\"");
+        assert_eq!(go_quote("x\"y\n\\"), "\"x\\\"y\\n\\\\\"");
     }
 
     #[test]

@@ -1,0 +1,527 @@
+//! From `StartContainer` to `Started`: image, environment, mounts, process.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use super::context::Context;
+use super::mounts::{Mounts, PodFiles};
+use super::names::{self, Held, Places};
+use super::run::{Parent, Process, Run, Stage};
+use super::sources::World;
+use super::{Driver, security};
+use crate::container::{
+    self, Console, CreateOptions, Created, Creation, Gate, Progress, RootSource, Stdio, from_spec,
+};
+use crate::image::{self, Image, Reference, overlay};
+use crate::lifecycle::Event;
+use crate::lifecycle::event::{Instance, Pulled, StartFailure, StartedFrom};
+use crate::model::ContainerId;
+use crate::model::plan::{ContainerPlan, PodPlan, PullPolicy, SeccompChoice};
+use crate::model::spec::{ContainerPid, ContainerSpec, UserSpec};
+use crate::model::status::LinuxUser;
+use crate::supervisor::log::file::{LIMITS, LogFile};
+use crate::supervisor::log::pump::ContainerLog;
+use crate::supervisor::process::env::{self, Variables};
+use crate::supervisor::token::{RunId, Token};
+use crate::sys::{SyscallError, fd};
+
+/// Why a container is not started.
+#[derive(Debug)]
+pub struct Refusal {
+    failure: StartFailure,
+    message: String,
+}
+
+impl Refusal {
+    fn new(failure: StartFailure, message: impl ToString) -> Self {
+        Self { failure, message: message.to_string() }
+    }
+
+    fn config(message: impl ToString) -> Self {
+        Self::new(StartFailure::Config, message)
+    }
+
+    fn create(message: impl ToString) -> Self {
+        Self::new(StartFailure::Create, message)
+    }
+}
+
+/// The ends of a container's standard streams.
+struct Streams {
+    /// What the process gets; a terminal is made for it instead when `None`.
+    theirs: Option<[OwnedFd; 3]>,
+    input: Option<Arc<OwnedFd>>,
+    output: Option<[Arc<OwnedFd>; 2]>,
+}
+
+impl Driver {
+    /// Begins to start a container; `Started` or `StartFailed` follows.
+    pub fn start_container(&mut self, instance: Instance, may_pull: bool, cx: &mut Context<'_>) {
+        if let Some(run) = self.run_of(instance).and_then(|id| self.runs.get(&id)) {
+            // An earlier shim has started it and was killed before it could
+            // say so.
+            if let (Some(from), Some(_)) = (run.from.clone(), run.running()) {
+                cx.tell(Event::Created { instance, started_from: from });
+                cx.tell(Event::Started { instance, at: cx.now.wall });
+            }
+            return;
+        }
+        if let Err(Refusal { failure, message }) = self.try_start(instance, may_pull, cx) {
+            self.forget_files(instance, cx);
+            cx.tell(Event::StartFailed { instance, failure, message });
+        }
+    }
+
+    fn try_start(
+        &mut self,
+        instance: Instance,
+        may_pull: bool,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Refusal> {
+        let plan = cx.plan;
+        let container = names::container(plan, instance.container)
+            .ok_or_else(|| Refusal::config("no such container in the plan"))?;
+        let id = names::container_id(plan, &container.name, instance.attempt)
+            .ok_or_else(|| Refusal::create("the name makes no container id"))?;
+        self.clear_remains(&id, cx)?;
+        let image = self.find_image(container, may_pull, cx)?;
+        cx.tell(Event::ImagePulled { instance, how: Pulled::AlreadyPresent });
+        let variables = self.variables(container, cx)?;
+        let places = Places::new(plan, &container.name, instance.attempt);
+        let mounts = self.mounts(container, &variables, &places, cx)?;
+        security::check_non_root(plan, container, &image.config.user).map_err(Refusal::config)?;
+        let root = mount_root(&image, &places)?;
+        let user = security::user(plan, container, &image.config.user, root.as_fd())
+            .map_err(Refusal::create)?;
+        let spec = self.container_spec(&id, container, &image, &variables, &user, cx)?;
+        let spec = ContainerSpec { mounts: mounts.list, ..spec };
+        let (spec, sources) = from_spec::oci(&spec, mounts.detached).map_err(Refusal::create)?;
+        let streams = self.streams(instance, container, cx).map_err(Refusal::create)?;
+        let log = open_log(plan, instance, &places, streams.output)?;
+        let console = if streams.theirs.is_none() { Console::HandOver } else { Console::None };
+        // A terminal replaces the streams before the program runs.
+        let stdio = streams.theirs.map_or(Stdio::Inherit, Stdio::Fds);
+        let options = CreateOptions {
+            id: id.clone(),
+            state_root: plan.roots.root.clone(),
+            bundle: places.layer.clone(),
+            spec,
+            root: RootSource::Detached(root),
+            sources,
+            namespaces: self.namespaces(container).map_err(Refusal::create)?,
+            stdio,
+            console,
+            pid_file: None,
+            preserve_fds: 0,
+            no_pivot: false,
+            no_new_keyring: false,
+            gate: Gate::Held,
+            cgroup_driver: container::CgroupDriver::Cgroupfs,
+            owner: Some(plan.uid.clone()),
+        };
+        let creation = Creation::begin(options).map_err(Refusal::create)?;
+        let from = started_from(&id, &image, &user);
+        let run_id = self.next_run_id();
+        cx.wait_for(creation.fd(), Token::Creation(run_id)).map_err(Refusal::create)?;
+        let run = Run {
+            instance,
+            id,
+            name: container.name.clone(),
+            from: Some(from),
+            stage: Stage::Creating(Box::new(creation)),
+            log,
+            input: streams.input,
+            terminal: None,
+            viewers: Vec::new(),
+            target: None,
+        };
+        self.runs.insert(run_id, run);
+        self.watch_output(run_id, cx);
+        Ok(())
+    }
+
+    /// What a shim that was killed half-way has made of this instance goes.
+    fn clear_remains(&self, id: &ContainerId, cx: &Context<'_>) -> Result<(), Refusal> {
+        if !cx.plan.roots.container(id).exists() {
+            return Ok(());
+        }
+        container::delete(&cx.plan.roots.root, id, true).map_err(Refusal::create)
+    }
+
+    fn find_image(
+        &self,
+        container: &ContainerPlan,
+        may_pull: bool,
+        cx: &Context<'_>,
+    ) -> Result<Image, Refusal> {
+        let name = Reference::parse(&container.image).map_err(|error| {
+            let message =
+                format!("Failed to apply default image tag \"{}\": {error}", container.image);
+            Refusal::new(StartFailure::InvalidImageName, message)
+        })?;
+        let inspect = |error: image::Error| Refusal::new(StartFailure::ImageInspectError, error);
+        let images = image::Store::open(&cx.plan.roots.images()).map_err(inspect)?;
+        if let Some(image) = images.resolve(&name).map_err(inspect)? {
+            image::lease::take(&images, &image, cx.record.dir()).map_err(inspect)?;
+            return Ok(image);
+        }
+        let absent = format!("image \"{name}\" is not on this machine");
+        Err(match (container.pull_policy, may_pull) {
+            (PullPolicy::Never, _) => Refusal::new(
+                StartFailure::ErrImageNeverPull,
+                format!(
+                    "Container image \"{}\" is not present with pull policy of Never",
+                    container.image
+                ),
+            ),
+            (_, false) => Refusal::new(StartFailure::ImagePullBackOff, absent),
+            (_, true) => Refusal::new(
+                StartFailure::ErrImagePull,
+                format!("{absent}, and this podrt cannot pull: load it with `podrt image load`"),
+            ),
+        })
+    }
+
+    fn variables(&self, container: &ContainerPlan, cx: &Context<'_>) -> Result<Variables, Refusal> {
+        let facts = self.facts(cx.plan);
+        let world = World { facts, objects: &self.objects, volumes: Some(&self.volumes) };
+        env::variables(container, &facts, &world).map_err(Refusal::config)
+    }
+
+    fn mounts(
+        &self,
+        container: &ContainerPlan,
+        variables: &Variables,
+        places: &Places,
+        cx: &Context<'_>,
+    ) -> Result<Mounts, Refusal> {
+        let mut mounts =
+            Mounts::of_volumes(container, variables, &self.volumes).map_err(Refusal::config)?;
+        let files = PodFiles::new(&cx.plan.roots.pod_data(&cx.plan.uid));
+        mounts.add_pod_files(&files, container.security.read_only_root);
+        if let Some(shm) = self.shared_memory().map_err(Refusal::create)? {
+            mounts.add_shm(shm);
+        }
+        mounts.add_termination_log(container, places).map_err(Refusal::create)?;
+        Ok(mounts)
+    }
+
+    fn container_spec(
+        &self,
+        id: &ContainerId,
+        container: &ContainerPlan,
+        image: &Image,
+        variables: &Variables,
+        user: &UserSpec,
+        cx: &Context<'_>,
+    ) -> Result<ContainerSpec, Refusal> {
+        let (plan, config, security) = (cx.plan, &image.config, &container.security);
+        let args = env::arguments(container, &config.entrypoint, &config.cmd, variables);
+        if args.is_empty() {
+            return Err(Refusal::create("no command specified"));
+        }
+        let hostname = &plan.sandbox.hostname;
+        let capabilities = security::capabilities(security);
+        Ok(ContainerSpec {
+            id: id.clone(),
+            args,
+            env: env::process_environment(hostname, container.tty, &config.env, variables),
+            cwd: working_dir(container, image),
+            user: user.clone(),
+            pid: self.pid_namespace(container, plan)?,
+            tty: container.tty,
+            privileged: security.privileged,
+            read_only_root: security.read_only_root,
+            no_new_privileges: !security.allow_privilege_escalation,
+            seccomp: seccomp(plan, container, &capabilities)?,
+            capabilities,
+            apparmor: security.apparmor.clone(),
+            selinux: security.selinux.clone(),
+            unmasked_proc: security.unmasked_proc,
+            mounts: Vec::new(),
+            resources: container.resources.clone(),
+            oom_score_adj: container.oom_score_adj,
+            cgroup: format!("{}/{id}", names::pod_cgroup(plan)),
+            annotations: std::collections::BTreeMap::new(),
+        })
+    }
+
+    fn pid_namespace(
+        &self,
+        container: &ContainerPlan,
+        plan: &PodPlan,
+    ) -> Result<ContainerPid, Refusal> {
+        if let Some(target) = &container.target_container {
+            let running = self.runs.values().find(|run| run.name == *target);
+            let process = running.and_then(Run::running).ok_or_else(|| {
+                Refusal::config(format!("unable to find target container {target}"))
+            })?;
+            return Ok(ContainerPid::OfProcess(process.pid));
+        }
+        Ok(match (plan.sandbox.host_pid, plan.sandbox.share_process_namespace) {
+            (true, _) => ContainerPid::Host,
+            (_, true) => ContainerPid::Sandbox,
+            _ => ContainerPid::Own,
+        })
+    }
+
+    /// The pipes of a container, known to the keeper before there is a process
+    /// that could write into them.
+    fn streams(
+        &self,
+        instance: Instance,
+        container: &ContainerPlan,
+        cx: &mut Context<'_>,
+    ) -> Result<Streams, SyscallError> {
+        if container.tty {
+            return Ok(Streams { theirs: None, input: None, output: None });
+        }
+        let (stdin, input) = match container.stdin {
+            true => {
+                let (reader, writer) = fd::pipe()?;
+                (reader, Some(Arc::new(writer)))
+            }
+            false => (open_null()?, None),
+        };
+        let ((out_reader, out_writer), (err_reader, err_writer)) = (fd::pipe()?, fd::pipe()?);
+        let output = [Arc::new(out_reader), Arc::new(err_reader)];
+        cx.hold(&names::key(instance, Held::Stdout), Arc::clone(&output[0]));
+        cx.hold(&names::key(instance, Held::Stderr), Arc::clone(&output[1]));
+        if let Some(input) = &input {
+            cx.hold(&names::key(instance, Held::Input), Arc::clone(input));
+        }
+        Ok(Streams { theirs: Some([stdin, out_writer, err_writer]), input, output: Some(output) })
+    }
+
+    /// A container in the making has something to say.
+    pub fn creation_ready(&mut self, run_id: RunId, cx: &mut Context<'_>) {
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        let Stage::Creating(creation) = &mut run.stage else { return };
+        match creation.advance() {
+            Ok(Progress::Pending) => {}
+            Ok(Progress::Created(created)) => {
+                cx.epoll.remove(creation.fd());
+                self.created(run_id, created, cx);
+            }
+            Err(error) => {
+                let (instance, message) = (run.instance, error.to_string());
+                cx.epoll.remove(creation.fd());
+                self.abandon(run_id, cx);
+                let failure = StartFailure::Create;
+                cx.tell(Event::StartFailed { instance, failure, message });
+            }
+        }
+    }
+
+    fn created(&mut self, run_id: RunId, created: Created, cx: &mut Context<'_>) {
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        let instance = run.instance;
+        if let Some(started_from) = run.from.clone() {
+            cx.tell(Event::Created { instance, started_from });
+        }
+        let process = Process {
+            pid: created.pid.as_raw(),
+            pidfd: Arc::new(created.pidfd),
+            start_time: created.start_time,
+            parent: Parent::Shim,
+        };
+        cx.hold(&names::key(instance, Held::Pidfd), Arc::clone(&process.pidfd));
+        let begun = run.begin_program(run_id, process, created.gate, created.exec_status, cx);
+        let terminal = created.console.map(|master| run.take_terminal(master, cx));
+        let has_terminal = terminal.is_some();
+        if let Err(error) = begun.and(terminal.unwrap_or(Ok(()))) {
+            let message = error.to_string();
+            self.run_failed(run_id, message, cx);
+        } else if has_terminal {
+            self.watch_output(run_id, cx);
+        }
+    }
+
+    /// The container's program runs, or it could not be executed.
+    pub fn execution_ready(&mut self, run_id: RunId, cx: &mut Context<'_>) {
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        let Stage::Starting { exec_status, .. } = &run.stage else { return };
+        cx.epoll.remove(exec_status);
+        if let Err(error) = container::read_exec_status(exec_status.as_fd()) {
+            self.run_failed(run_id, error.to_string(), cx);
+            return;
+        }
+        let instance = run.instance;
+        if let Stage::Starting { process, .. } = std::mem::replace(&mut run.stage, Stage::Ended) {
+            let watched = cx.wait_for(&process.pidfd, Token::Exit(run_id));
+            run.stage = Stage::Running { process };
+            if let Err(error) = watched {
+                tracing::error!(error = %error, container = run.name, "cannot watch container");
+            }
+        }
+        cx.tell(Event::Started { instance, at: cx.now.wall });
+    }
+
+    /// The container exists, and its program does not run.
+    fn run_failed(&mut self, run_id: RunId, message: String, cx: &mut Context<'_>) {
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        let instance = run.instance;
+        let stage = std::mem::replace(&mut run.stage, Stage::Ended);
+        if let Stage::Starting { process, .. } = stage
+            && let Ok(pidfd) = process.pidfd.try_clone()
+        {
+            self.reap_when_ended(pidfd, cx);
+        }
+        cx.tell(Event::StartFailed { instance, failure: StartFailure::Run, message });
+    }
+
+    /// A start that made nothing of the container is undone.
+    fn abandon(&mut self, run_id: RunId, cx: &mut Context<'_>) {
+        if let Some(run) = self.runs.remove(&run_id) {
+            self.forget_files(run.instance, cx);
+        }
+    }
+
+    /// The start is not wanted any more. What is already made is started, and
+    /// stopped as every container is.
+    pub fn cancel_start(&mut self, instance: Instance, cx: &mut Context<'_>) {
+        let Some(run_id) = self.run_of(instance) else { return };
+        let creating =
+            matches!(self.runs.get(&run_id), Some(Run { stage: Stage::Creating(_), .. }));
+        if creating {
+            self.abandon(run_id, cx);
+            let (failure, message) = (StartFailure::Cancelled, String::new());
+            cx.tell(Event::StartFailed { instance, failure, message });
+        }
+    }
+
+    /// Removes the files of an instance and lets the keeper close what it
+    /// holds of it; the log stays.
+    pub(super) fn forget_files(&mut self, instance: Instance, cx: &mut Context<'_>) {
+        for what in Held::ALL {
+            cx.let_go(&names::key(instance, what));
+        }
+        if let Some(container) = names::container(cx.plan, instance.container) {
+            let places = Places::new(cx.plan, &container.name, instance.attempt);
+            self.remove_later(places.layer);
+        }
+    }
+}
+
+impl Run {
+    /// Opens the gate, and waits for what becomes of the exec.
+    fn begin_program(
+        &mut self,
+        run_id: RunId,
+        process: Process,
+        gate: Option<OwnedFd>,
+        exec_status: Option<OwnedFd>,
+        cx: &Context<'_>,
+    ) -> Result<(), SyscallError> {
+        let missing = |what| SyscallError::new("start", what, nix::errno::Errno::EBADF);
+        let gate = gate.ok_or_else(|| missing("no gate"))?;
+        let exec_status = exec_status.ok_or_else(|| missing("no exec status"))?;
+        let watched = cx.wait_for(&exec_status, Token::Execution(run_id));
+        self.stage = Stage::Starting { process, exec_status };
+        watched?;
+        nix::unistd::write(&gate, b"0")
+            .map(drop)
+            .map_err(|errno| SyscallError::new("write", "gate", errno))
+    }
+
+    /// The terminal that was made in the container.
+    fn take_terminal(&mut self, master: OwnedFd, cx: &mut Context<'_>) -> Result<(), SyscallError> {
+        let master = Arc::new(master);
+        cx.hold(&names::key(self.instance, Held::Terminal), Arc::clone(&master));
+        let plan = cx.plan;
+        let places = Places::new(plan, &self.name, self.instance.attempt);
+        let file = LogFile::open(&places.log, None, LIMITS)?;
+        let slot = names::slot(plan, self.instance.container);
+        self.log = Some(ContainerLog::of_terminal(file, slot, Arc::clone(&master))?);
+        self.terminal = Some(master);
+        Ok(())
+    }
+}
+
+/// The log of a container with pipes; one with a terminal gets it later.
+fn open_log(
+    plan: &PodPlan,
+    instance: Instance,
+    places: &Places,
+    output: Option<[Arc<OwnedFd>; 2]>,
+) -> Result<Option<ContainerLog>, Refusal> {
+    let Some(output) = output else { return Ok(None) };
+    let file = LogFile::open(&places.log, None, LIMITS).map_err(Refusal::create)?;
+    let slot = names::slot(plan, instance.container);
+    ContainerLog::of_pipes(file, slot, output).map(Some).map_err(Refusal::create)
+}
+
+/// The container's root: the image's layers and a writable one, mounted
+/// nowhere. A crash may throw the writable one away.
+fn mount_root(image: &Image, places: &Places) -> Result<OwnedFd, Refusal> {
+    let (upper, work) = (places.layer.join("upper"), places.layer.join("work"));
+    // An overlay that a killed shim made here cannot be taken up again.
+    let _ = fs::remove_dir_all(&places.layer);
+    for dir in [&upper, &work] {
+        fs::create_dir_all(dir).map_err(|error| {
+            Refusal::create(SyscallError::from_io("mkdir", dir.display().to_string(), &error))
+        })?;
+    }
+    let writable = overlay::Writable { upper: &upper, work: &work, volatile: true };
+    overlay::mount(&image.layers, Some(writable)).map_err(Refusal::create)
+}
+
+fn working_dir(container: &ContainerPlan, image: &Image) -> String {
+    let given = container.working_dir.as_deref().filter(|dir| !dir.is_empty());
+    let dir = given.unwrap_or(&image.config.working_dir);
+    if dir.is_empty() { "/".to_owned() } else { dir.to_owned() }
+}
+
+fn seccomp(
+    plan: &PodPlan,
+    container: &ContainerPlan,
+    capabilities: &[String],
+) -> Result<Option<serde_json::Value>, Refusal> {
+    let security = &container.security;
+    if security.privileged {
+        return Ok(None);
+    }
+    match &security.seccomp {
+        SeccompChoice::Unconfined => Ok(None),
+        SeccompChoice::RuntimeDefault => {
+            let profile = security::default_seccomp(capabilities);
+            serde_json::to_value(profile).map(Some).map_err(Refusal::create)
+        }
+        SeccompChoice::Localhost(name) => {
+            let path = plan.roots.data_root.join("seccomp").join(name);
+            let text = fs::read(&path).map_err(|error| {
+                Refusal::create(format!(
+                    "failed to load seccomp profile {:?}: {error}",
+                    path.display().to_string()
+                ))
+            })?;
+            serde_json::from_slice(&text).map(Some).map_err(|error| {
+                Refusal::create(format!(
+                    "failed to parse seccomp profile {:?}: {error}",
+                    path.display().to_string()
+                ))
+            })
+        }
+    }
+}
+
+fn started_from(id: &ContainerId, image: &Image, user: &UserSpec) -> StartedFrom {
+    StartedFrom {
+        container_id: id.to_string(),
+        image: image.name.clone(),
+        image_id: image.id.to_string(),
+        user: LinuxUser {
+            uid: user.uid,
+            gid: user.gid,
+            supplemental_groups: user.additional_gids.clone(),
+        },
+        image_stop_signal: image.config.stop_signal,
+    }
+}
+
+fn open_null() -> Result<OwnedFd, SyscallError> {
+    fs::File::open("/dev/null")
+        .map(OwnedFd::from)
+        .map_err(|error| SyscallError::from_io("open", "/dev/null", &error))
+}

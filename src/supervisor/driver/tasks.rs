@@ -1,0 +1,259 @@
+//! What runs beside the containers for a while: the processes and connections
+//! of probes, hooks and execs. A task has at most three descriptors to wait on
+//! and one deadline.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+
+use super::context::Context;
+use crate::container::{Console, Exec, ExecOptions, Executing, Stdio, Target};
+use crate::lifecycle::event::{HookKind, Instance, ProbeKind};
+use crate::model::{ExitStatus, Signal};
+use crate::supervisor::token::{ClientId, TaskId, Token};
+use crate::sys::pipe::set_nonblocking;
+use crate::sys::process::pidfd_send_signal;
+use crate::sys::{SyscallError, fd};
+
+use super::connection::Connection;
+use crate::supervisor::probe::http::Agent;
+use crate::supervisor::probe::url::Url;
+
+/// What is kept of a handler's output, for each of its two streams.
+const OUTPUT_BYTES: usize = 10 * 1024;
+
+/// For whom a task runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Probe(Instance, ProbeKind),
+    Hook(Instance, HookKind),
+    Exec(ClientId),
+    /// Nobody wants the result any more: it is only reaped.
+    Nobody,
+}
+
+/// A task under way.
+#[derive(Debug)]
+pub struct Task {
+    pub purpose: Purpose,
+    pub work: Work,
+    /// Nanoseconds of `CLOCK_BOOTTIME`.
+    pub deadline_ns: Option<u64>,
+}
+
+#[derive(Debug)]
+pub enum Work {
+    /// A process that is on its way into the container.
+    Entering { executing: Box<Executing>, capture: Capture },
+    /// A process whose program runs there.
+    Process { pidfd: OwnedFd, capture: Capture },
+    /// tcpSocket.
+    Knock(Connection),
+    /// httpGet.
+    Http { connection: Connection, ask: Box<Ask> },
+    /// A host name is looked up by a process of its own.
+    Resolving { process: OwnedFd, answer: OwnedFd, then: Then },
+    /// A hook that sleeps: only its deadline counts.
+    Sleep,
+}
+
+/// What an httpGet handler asks for.
+#[derive(Debug)]
+pub struct Ask {
+    /// Where it stands after the redirects so far.
+    pub url: Url,
+    pub redirects: u32,
+    pub headers: Vec<(String, String)>,
+    pub agent: Agent,
+    /// Connect from within the pod's network namespace.
+    pub inside: bool,
+}
+
+/// What to do with a resolved address.
+#[derive(Debug)]
+pub enum Then {
+    Knock { host: String, port: u16 },
+    Ask(Box<Ask>),
+}
+
+/// The reading ends of a process's output, and what came through them.
+#[derive(Debug, Default)]
+pub struct Capture {
+    streams: [Option<OwnedFd>; 2],
+    bytes: [Vec<u8>; 2],
+}
+
+/// All tasks of a pod.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    list: BTreeMap<TaskId, Task>,
+    next: u32,
+}
+
+impl Tasks {
+    /// Adds a task.
+    pub fn add(&mut self, task: Task) -> TaskId {
+        let id = self.reserve();
+        self.list.insert(id, task);
+        id
+    }
+
+    /// A number for a task whose descriptors are waited for before it is
+    /// inserted.
+    pub fn reserve(&mut self) -> TaskId {
+        let id = TaskId(self.next);
+        self.next += 1;
+        id
+    }
+
+    pub fn insert(&mut self, id: TaskId, task: Task) {
+        self.list.insert(id, task);
+    }
+
+    pub fn get_mut(&mut self, id: TaskId) -> Option<&mut Task> {
+        self.list.get_mut(&id)
+    }
+
+    pub fn take(&mut self, id: TaskId) -> Option<Task> {
+        self.list.remove(&id)
+    }
+
+    /// The task that runs for somebody.
+    #[must_use]
+    pub fn find(&self, purpose: Purpose) -> Option<TaskId> {
+        self.list.iter().find(|(_, task)| task.purpose == purpose).map(|(&id, _)| id)
+    }
+
+    /// The earliest deadline.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.list.values().filter_map(|task| task.deadline_ns).min()
+    }
+
+    /// The tasks whose deadline has passed.
+    #[must_use]
+    pub fn overdue(&self, now_ns: u64) -> Vec<TaskId> {
+        let due = |task: &Task| task.deadline_ns.is_some_and(|deadline| deadline <= now_ns);
+        self.list.iter().filter(|(_, task)| due(task)).map(|(&id, _)| id).collect()
+    }
+}
+
+/// Begins to run `command` in a container, its output captured.
+///
+/// # Errors
+/// The engine's line.
+pub fn begin_captured(target: &Target, command: &[String]) -> Result<(Executing, Capture), String> {
+    let failed = |error: SyscallError| error.to_string();
+    let ((out, out_end), (err, err_end)) =
+        (fd::pipe().map_err(failed)?, fd::pipe().map_err(failed)?);
+    for reader in [&out, &err] {
+        set_nonblocking(reader).map_err(failed)?;
+    }
+    let null = open_null().map_err(failed)?;
+    let mut process = target.process.clone();
+    process.set_args(Some(command.to_vec()));
+    process.set_terminal(Some(false));
+    let options = ExecOptions {
+        process,
+        stdio: Stdio::Fds([null, out_end, err_end]),
+        console: Console::None,
+        pid_file: None,
+        preserve_fds: 0,
+        cgroup: None,
+        ignore_paused: false,
+    };
+    let executing = target.begin(options).map_err(|error| error.to_string())?;
+    Ok((executing, Capture { streams: [Some(out), Some(err)], bytes: Default::default() }))
+}
+
+fn open_null() -> Result<OwnedFd, SyscallError> {
+    std::fs::File::open("/dev/null")
+        .map(OwnedFd::from)
+        .map_err(|error| SyscallError::from_io("open", "/dev/null", &error))
+}
+
+impl Capture {
+    /// Waits for output.
+    ///
+    /// # Errors
+    /// `epoll_ctl`.
+    pub fn watch(&self, id: TaskId, cx: &Context<'_>) -> Result<(), SyscallError> {
+        let tokens = [Token::TaskData(id), Token::TaskError(id)];
+        for (stream, token) in self.streams.iter().zip(tokens) {
+            if let Some(stream) = stream {
+                cx.wait_for(stream, token)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is there; what is beyond the part that is kept is dropped, so
+    /// that the process does not wait for us.
+    pub fn read(&mut self) {
+        for (stream, bytes) in self.streams.iter_mut().zip(&mut self.bytes) {
+            let mut buffer = [0; 4096];
+            while let Some(reader) = stream.as_ref() {
+                match nix::unistd::read(reader, &mut buffer) {
+                    Ok(0) => *stream = None,
+                    Ok(count) => {
+                        let room = OUTPUT_BYTES.saturating_sub(bytes.len());
+                        bytes.extend_from_slice(&buffer[..count.min(room)]);
+                        if count < buffer.len() {
+                            break;
+                        }
+                    }
+                    Err(Errno::EINTR) => {}
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    /// Output, then error output, at most what is kept of one.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let [out, err] = &self.bytes;
+        let mut all = [out.as_slice(), err.as_slice()].concat();
+        all.truncate(OUTPUT_BYTES);
+        String::from_utf8_lossy(&all).into_owned()
+    }
+
+    /// The error output alone.
+    #[must_use]
+    pub fn error_text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes[1]).into_owned()
+    }
+}
+
+impl Work {
+    /// Kills the process of a task, if it has one.
+    pub fn kill(&self) {
+        if let Self::Process { pidfd, .. } = self {
+            // ESRCH: it has ended already.
+            let _ = pidfd_send_signal(pidfd.as_fd(), Signal::KILL);
+        }
+    }
+}
+
+/// Waits for a process that an exec has brought into a container.
+///
+/// # Errors
+/// `epoll_ctl`.
+pub fn watch_process(exec: &Exec, id: TaskId, cx: &Context<'_>) -> Result<(), SyscallError> {
+    cx.wait_for(&exec.pidfd, Token::TaskProcess(id))
+}
+
+/// Reaps an ended process; `None` while it runs or when it is no child.
+#[must_use]
+pub fn reap(pidfd: &OwnedFd) -> Option<ExitStatus> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+    match waitid(Id::PIDFd(pidfd.as_fd()), flags).ok()? {
+        // An exit code has eight bits.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        WaitStatus::Exited(_, code) => Some(ExitStatus::Exited(code as u8)),
+        WaitStatus::Signaled(_, signal, _) => Signal::new(signal as i32).map(ExitStatus::Signaled),
+        _ => None,
+    }
+}

@@ -1,0 +1,313 @@
+//! The shim: one thread that waits for the kernel, tells the machine what
+//! happened, and carries out what it orders.
+//!
+//! ```text
+//!            ┌────────────────────────────────────────────────┐
+//! epoll ───► dispatch ───► events ───► machine ───► orders ───► driver
+//!            │                 ▲                                │
+//!            │                 └────────── what failed at once ─┘
+//!            └─► commit: snapshot, records; then reap, reply, publish
+//! ```
+//!
+//! Nothing is told to the outside before it is on record: a client's answer, a
+//! reaped child, a published status. A kill at any point before the commit
+//! leaves the old record and the facts to be met again.
+
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::control::protocol::{Reply, Request, StopOrder};
+use super::control::server::{Incoming, Server};
+use super::driver::{Context, Driver, DriverRecord};
+use super::error::{Error, Result};
+use super::token::{ClientId, Token};
+use crate::lifecycle::event::{StopReason, StopRequest};
+use crate::lifecycle::{Event, PodMachine};
+use crate::model::Now;
+use crate::store::atomic::{self, Durability};
+use crate::store::{PodRecord, StatusRecord};
+use crate::sys::clock;
+use crate::sys::event::{Epoll, Ready, TimerFd};
+use crate::sys::exit_log::ExitLog;
+use crate::sys::keeper::{Link, Notice};
+
+/// A pod's shim.
+#[derive(Debug)]
+pub struct Shim {
+    pub(super) record: PodRecord,
+    pub(super) machine: PodMachine,
+    pub(super) driver: Driver,
+    pub(super) server: Server,
+    pub(super) epoll: Epoll<Token>,
+    pub(super) timer: TimerFd,
+    pub(super) keeper: Link,
+    pub(super) exits: ExitLog,
+    pub(super) events: VecDeque<Event>,
+    pub(super) now: Now,
+    /// The revision that was published last.
+    pub(super) published: Option<u64>,
+    /// What was written last, so that nothing is written twice.
+    pub(super) committed: Option<(Vec<u8>, DriverRecord)>,
+    /// Clients whose orders are on record with the next commit.
+    pub(super) to_accept: Vec<ClientId>,
+    pub(super) armed: Option<u64>,
+}
+
+/// Why the loop has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Nothing of the pod is left but its records.
+    Finished,
+    /// The keeper is dead: this process is to become one.
+    KeeperGone,
+}
+
+impl Shim {
+    /// Runs the pod to its end.
+    ///
+    /// # Errors
+    /// A failure of the loop itself; the keeper then starts a new shim.
+    pub fn run(&mut self) -> Result<End> {
+        let mut ready = Vec::new();
+        loop {
+            self.settle()?;
+            if self.machine.is_finished() {
+                return Ok(End::Finished);
+            }
+            self.arm()?;
+            let timeout = self.driver.has_busy_streams().then_some(Duration::ZERO);
+            self.epoll.wait(&mut ready, timeout).map_err(failed("wait"))?;
+            self.now = clock::now();
+            for ready in &ready {
+                if self.dispatch(*ready)? == Some(End::KeeperGone) {
+                    return Ok(End::KeeperGone);
+                }
+            }
+            self.effects(|driver, cx| driver.busy_turns(cx));
+            self.expire();
+        }
+    }
+
+    /// Hands one report of the kernel to whom it concerns.
+    fn dispatch(&mut self, ready: Ready<Token>) -> Result<Option<End>> {
+        match ready.token {
+            Token::Timer => self.timer.clear(),
+            Token::Keeper => return self.hear_keeper(),
+            Token::Listener => self.server.accept(&self.epoll)?,
+            Token::Client(id) => self.serve(id, ready),
+            Token::Pause(attempt) => self.effects(|d, cx| d.pause_ended(attempt, cx)),
+            Token::Creation(id) => self.effects(|d, cx| d.creation_ready(id, cx)),
+            Token::Execution(id) => self.effects(|d, cx| d.execution_ready(id, cx)),
+            Token::Exit(id) => self.effects(|d, cx| d.exit_ready(id, cx)),
+            Token::Output(id, stream) => self.effects(|d, cx| d.output_ready(id, stream, cx)),
+            Token::TaskProcess(id) => self.effects(|d, cx| d.process_ready(id, cx)),
+            Token::TaskData(id) | Token::TaskError(id) => {
+                self.effects(|d, cx| d.data_ready(id, cx));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tells the machine all facts and carries out all orders, then puts the
+    /// outcome on record and lets the outside know.
+    fn settle(&mut self) -> Result<()> {
+        while let Some(event) = self.events.pop_front() {
+            tracing::debug!(event = ?event, "fact");
+            for action in self.machine.handle(&event, self.now) {
+                self.effects(|driver, cx| driver.carry_out(action, cx));
+            }
+        }
+        self.commit()?;
+        self.driver.reap_now();
+        self.driver.remove_in_background();
+        for client in std::mem::take(&mut self.to_accept) {
+            self.server.reply(client, &Reply::Accepted, Vec::new(), &self.epoll);
+        }
+        for out in self.driver.take_replies() {
+            self.server.reply(out.client, &out.reply, out.fds, &self.epoll);
+        }
+        Ok(())
+    }
+
+    /// Writes what has changed: snapshot, the driver's record, status.
+    fn commit(&mut self) -> Result<()> {
+        let snapshot = self.machine.snapshot();
+        let bytes = serde_json::to_vec(&snapshot)
+            .map_err(|error| Error::Garbled { cause: error.to_string() })?;
+        let record = self.driver.record();
+        let (old_bytes, old_record) = self.committed.take().unzip();
+        if old_record.as_ref() != Some(&record) {
+            write_driver_record(&self.record, &record)?;
+        }
+        if old_bytes.as_ref() != Some(&bytes) {
+            self.record.write_machine(snapshot.version, &snapshot)?;
+        }
+        self.committed = Some((bytes, record));
+        let revision = Some(self.machine.revision());
+        if self.published != revision {
+            self.published = revision;
+            let status = self.status();
+            self.record.write_status(&status)?;
+            self.server.publish(&status, &self.epoll);
+        }
+        Ok(())
+    }
+
+    /// The status as clients and files have it.
+    pub(super) fn status(&self) -> StatusRecord {
+        let (status, events) = (self.machine.status().clone(), self.machine.events().to_vec());
+        let mut record = StatusRecord::new(status, events);
+        if let Some(deletion) = self.machine.deletion() {
+            record.deletion_timestamp = Some(deletion.timestamp);
+            record.deletion_grace_period_seconds = Some(deletion.grace_seconds);
+        }
+        record.last_error.clone_from(&self.driver.last_error);
+        record
+    }
+
+    /// Sets the timer to the next thing that is due.
+    fn arm(&mut self) -> Result<()> {
+        let due = [self.machine.next_deadline(), self.driver.next_deadline()];
+        let due = due.into_iter().flatten().min();
+        if due != self.armed {
+            self.timer.set(due).map_err(failed("set timer"))?;
+            self.armed = due;
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self) {
+        let now_ns = self.now.boot_ns;
+        if self.armed.is_some_and(|due| due <= now_ns) {
+            self.armed = None;
+        }
+        if self.machine.next_deadline().is_some_and(|due| due <= now_ns) {
+            self.events.push_back(Event::Deadline);
+        }
+        if self.driver.next_deadline().is_some_and(|due| due <= now_ns) {
+            self.effects(|driver, cx| driver.expire_tasks(cx));
+        }
+    }
+
+    /// Calls the driver with everything it works on.
+    pub(super) fn effects(&mut self, work: impl FnOnce(&mut Driver, &mut Context<'_>)) {
+        let mut context = Context {
+            plan: self.machine.plan(),
+            record: &self.record,
+            epoll: &self.epoll,
+            keeper: &mut self.keeper,
+            events: &mut self.events,
+            now: self.now,
+        };
+        work(&mut self.driver, &mut context);
+    }
+
+    fn hear_keeper(&mut self) -> Result<Option<End>> {
+        while let Some(notice) = self.keeper.receive().map_err(failed("hear keeper"))? {
+            match notice {
+                Notice::Gone => return Ok(Some(End::KeeperGone)),
+                Notice::Exits => self.tell_exits()?,
+                Notice::Refused(key) => {
+                    tracing::error!(key, "the keeper cannot hold a descriptor");
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Exits that the keeper has noted since the last look.
+    pub(super) fn tell_exits(&mut self) -> Result<()> {
+        let exits = self.exits.read_new().map_err(failed("read noted exits"))?;
+        self.effects(|driver, cx| driver.exits_noted(&exits, cx));
+        Ok(())
+    }
+
+    fn serve(&mut self, id: ClientId, ready: Ready<Token>) {
+        if ready.writable {
+            let newest = self.server.has_watchers().then(|| self.status());
+            self.server.flush(id, newest.as_ref(), &self.epoll);
+        }
+        while let Some(incoming) = self.server.receive(id, &self.epoll) {
+            match incoming {
+                Incoming::Closed => {
+                    return self.effects(|driver, cx| driver.client_gone(id, cx));
+                }
+                Incoming::Request(request, fds) => self.obey(id, request, fds),
+            }
+        }
+    }
+
+    fn obey(&mut self, id: ClientId, request: Request, fds: Vec<std::os::fd::OwnedFd>) {
+        let mut result = Ok(());
+        match request {
+            Request::Status => {
+                let reply = Reply::Status(Box::new(self.status()));
+                self.server.reply(id, &reply, Vec::new(), &self.epoll);
+            }
+            Request::Watch => {
+                let status = self.status();
+                self.server.watch(id, &status, &self.epoll);
+            }
+            Request::Stop(order) => {
+                self.events.push_back(Event::Stop(stop_request(order)));
+                self.to_accept.push(id);
+            }
+            Request::StopAndWait(order) => {
+                self.events.push_back(Event::Stop(stop_request(order)));
+                self.server.wait_for_end(id);
+            }
+            Request::Exec(order) => {
+                self.effects(|driver, cx| result = driver.exec(id, &order, fds, cx));
+            }
+            Request::Attach(order) => {
+                self.effects(|driver, cx| result = driver.attach(id, &order, fds, cx));
+            }
+            Request::Signal { container, signal } => {
+                self.effects(|d, cx| result = d.signal_by_name(&container, signal, cx));
+                if result.is_ok() {
+                    self.to_accept.push(id);
+                }
+            }
+        }
+        if let Err(refused) = result {
+            self.server.refuse(id, refused.kind, refused.message, &self.epoll);
+        }
+    }
+}
+
+/// What a client's order means to the machine.
+fn stop_request(order: StopOrder) -> StopRequest {
+    let reason = match (order.delete, order.reason) {
+        (true, _) => StopReason::Deleted,
+        (false, None) => StopReason::Interrupted,
+        (false, Some(reason)) => StopReason::Evicted {
+            reason,
+            message: order.message.unwrap_or_default(),
+            disruption: false,
+        },
+    };
+    StopRequest { grace_seconds: order.grace_seconds, force: order.force, reason }
+}
+
+fn write_driver_record(pod: &PodRecord, record: &DriverRecord) -> Result<()> {
+    let bytes =
+        serde_json::to_vec(record).map_err(|error| Error::Garbled { cause: error.to_string() })?;
+    Ok(atomic::write(&pod.dir().join(super::shim::DRIVER_FILE), &bytes, Durability::Volatile)?)
+}
+
+fn failed(step: &'static str) -> impl FnOnce(crate::sys::SyscallError) -> Error {
+    move |cause| Error::Launch { step, cause }
+}
+
+impl Shim {
+    /// Waits for the sources that every shim has.
+    ///
+    /// # Errors
+    /// `epoll_ctl`.
+    pub(super) fn watch_sources(&self) -> Result<()> {
+        let read = crate::sys::event::Interest::Read;
+        self.epoll.add(self.timer.as_fd(), read, Token::Timer).map_err(failed("watch timer"))?;
+        self.epoll.add(self.keeper.control(), read, Token::Keeper).map_err(failed("watch keeper"))
+    }
+}

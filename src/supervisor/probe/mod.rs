@@ -1,0 +1,4 @@
+//! What probes and hooks say over the network, without I/O.
+
+pub mod http;
+pub mod url;

@@ -1,0 +1,190 @@
+//! A shim's start and end.
+
+use std::collections::VecDeque;
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::control::server::Server;
+use super::driver::{Driver, DriverRecord};
+use super::error::{Error, Result};
+use super::event_loop::{End, Shim};
+use super::log::journal::Journal;
+use super::spawn::LISTENER_KEY;
+use super::{teardown, trace};
+use crate::lifecycle::{Event, PodMachine, Snapshot};
+use crate::model::PodUid;
+use crate::store::{PodRecord, PodStore};
+use crate::sys::event::{Epoll, TimerFd};
+use crate::sys::exit_log::ExitLog;
+use crate::sys::keeper::{self, Link};
+use crate::sys::{SyscallError, clock};
+
+/// The driver's record in the pod's folder.
+pub(super) const DRIVER_FILE: &str = "driver.json";
+/// The keeper holds the journal of logs under this key.
+const JOURNAL_KEY: &str = "logs";
+
+/// `podrt-shim ROOT UID`: runs the pod of that record. Only a keeper starts
+/// it, and starts it again unless it says that the pod is finished.
+#[must_use]
+pub fn run() -> ExitCode {
+    let args: Vec<String> = env::args().collect();
+    let link = match Link::adopt() {
+        Ok(link) => link,
+        Err(error) => {
+            eprintln!("podrt-shim: {error}; a shim is started by its keeper");
+            return ExitCode::from(2);
+        }
+    };
+    match supervise(&args, link) {
+        Ok(()) => ExitCode::from(keeper::FINISHED),
+        Err(error) => {
+            tracing::error!(error = %error, "shim failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn supervise(args: &[String], link: Link) -> Result<()> {
+    let [_, root, uid] = args else {
+        return Err(Error::Garbled { cause: "usage: podrt-shim ROOT UID".to_owned() });
+    };
+    let uid =
+        PodUid::new(uid.as_str()).map_err(|error| Error::Garbled { cause: error.to_string() })?;
+    let store = PodStore::new(Path::new(root));
+    let record = store.open(&uid)?;
+    trace::install(record.dir());
+    let _lock = record.supervise()?;
+    let mut shim = Shim::open(record, link)?;
+    match shim.run()? {
+        End::Finished => shim.finish(),
+        End::KeeperGone => {
+            let env: Vec<String> =
+                env::vars().map(|(name, value)| format!("{name}={value}")).collect();
+            let cause = shim.keeper.become_keeper(args, &env);
+            Err(Error::Launch { step: "take the keeper's place", cause })
+        }
+    }
+}
+
+impl Shim {
+    /// Takes up a pod: a new one, or where an earlier shim left it.
+    fn open(record: PodRecord, mut keeper: Link) -> Result<Self> {
+        let plan = record.plan()?;
+        let (journal, fresh) = open_journal(&keeper).map_err(failed("open journal"))?;
+        let epoll = Epoll::new().map_err(failed("make event loop"))?;
+        let listener = keeper.held(LISTENER_KEY).and_then(|fd| fd.try_clone().ok());
+        let listener = listener.ok_or_else(|| Error::Garbled {
+            cause: "the keeper holds no control socket".to_owned(),
+        })?;
+        let server = Server::new(listener, &epoll)?;
+        if fresh {
+            hold_journal(&journal, &mut keeper).map_err(failed("keep journal"))?;
+        }
+        let driver = Driver::new(&plan, journal).map_err(failed("prepare driver"))?;
+        let snapshot: Option<Snapshot> = record.machine(crate::lifecycle::SNAPSHOT_VERSION)?;
+        let exits = ExitLog::open(record.dir()).map_err(failed("open noted exits"))?;
+        let is_new = snapshot.is_none();
+        let machine = match snapshot {
+            None => PodMachine::new(plan),
+            Some(snapshot) => PodMachine::restore(plan, snapshot)
+                .map_err(|error| Error::Garbled { cause: format!("{error:?}") })?,
+        };
+        let mut shim = Self {
+            record,
+            machine,
+            driver,
+            server,
+            epoll,
+            timer: TimerFd::new().map_err(failed("make timer"))?,
+            keeper,
+            exits,
+            events: VecDeque::new(),
+            now: clock::now(),
+            published: None,
+            committed: None,
+            to_accept: Vec::new(),
+            armed: None,
+        };
+        shim.watch_sources()?;
+        if is_new {
+            shim.events.push_back(Event::Begin);
+        } else {
+            shim.take_up()?;
+        }
+        shim.keeper.alive().map_err(failed("greet keeper"))?;
+        Ok(shim)
+    }
+
+    /// Meets what an earlier shim left: containers, exits, owed orders.
+    fn take_up(&mut self) -> Result<()> {
+        tracing::info!("taking up the pod of an earlier shim");
+        if let Some(record) = read_driver_record(&self.record)? {
+            self.effects(|driver, cx| driver.restore(record, cx));
+        }
+        self.tell_exits()?;
+        self.effects(|driver, cx| driver.tell_lost(cx));
+        while let Some(event) = self.events.pop_front() {
+            for action in self.machine.handle(&event, self.now) {
+                self.effects(|driver, cx| driver.carry_out(action, cx));
+            }
+        }
+        for action in self.machine.resume(self.now) {
+            self.effects(|driver, cx| driver.carry_out(action, cx));
+        }
+        Ok(())
+    }
+
+    /// Nothing of the pod is left but its records; of a deleted one not those
+    /// either.
+    fn finish(mut self) -> Result<()> {
+        if self.machine.deletion().is_some() {
+            teardown::remove_ended(&self.machine.plan().roots, self.record.uid())?;
+        }
+        // The keeper goes last: what it holds tells the clients when.
+        for (number, client) in self.server.announce_end(&self.epoll).into_iter().enumerate() {
+            if self.keeper.hold(&format!("client/{number}"), client.into()).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open_journal(keeper: &Link) -> std::result::Result<(Journal, bool), SyscallError> {
+    let held = keeper.held(JOURNAL_KEY).map(|fd| {
+        fd.try_clone().map_err(|e| SyscallError::from_io("fcntl", "F_DUPFD_CLOEXEC", &e))
+    });
+    match held.transpose()? {
+        Some(fd) => Ok((Journal::adopt(fd)?, false)),
+        None => Ok((Journal::new()?, true)),
+    }
+}
+
+fn hold_journal(journal: &Journal, keeper: &mut Link) -> std::result::Result<(), SyscallError> {
+    use std::os::fd::AsFd;
+    let copy = journal.as_fd().try_clone_to_owned();
+    let copy = copy.map_err(|e| SyscallError::from_io("fcntl", "F_DUPFD_CLOEXEC", &e))?;
+    keeper.hold(JOURNAL_KEY, copy.into())
+}
+
+fn read_driver_record(pod: &PodRecord) -> Result<Option<DriverRecord>> {
+    let path = pod.dir().join(DRIVER_FILE);
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| Error::Garbled { cause: format!("{path:?}: {error}") }),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failed("read record")(SyscallError::from_io(
+            "read",
+            path.display().to_string(),
+            &e,
+        ))),
+    }
+}
+
+fn failed(step: &'static str) -> impl FnOnce(SyscallError) -> Error {
+    move |cause| Error::Launch { step, cause }
+}
