@@ -7,8 +7,6 @@
 //! calls above the highest one a restrictive profile names do not exist
 //! (ENOSYS), so that programs fall back as on an older kernel.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompArgBuilder,
     LinuxSyscall,
@@ -31,20 +29,23 @@ pub(super) struct Checked {
 }
 
 /// What happens to one system call.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Ruling {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ruling {
+    /// What happens to those no rule names.
+    Default,
     /// Whatever the arguments.
-    pub always: Option<u32>,
-    /// In order; counts without `always`.
-    pub checked: Vec<Checked>,
+    Always(u32),
+    /// The first of `Policy::checked` at this index that holds, or the default.
+    Checked(u16),
 }
 
 /// All system calls of one ABI.
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
     pub abi: Abi,
-    /// By number, without the x32 bit.
-    pub rulings: BTreeMap<u16, Ruling>,
+    /// By number, without the x32 bit; [`Ruling::Default`] above the last.
+    pub rulings: Vec<Ruling>,
+    pub checked: Vec<Vec<Checked>>,
     /// For calls without a ruling.
     pub default: u32,
     /// For calls above the highest that the profile names, and which one that
@@ -63,20 +64,18 @@ pub(super) fn policies(profile: &LinuxSeccomp) -> Result<Vec<Policy>> {
         profile.architectures().iter().flatten().filter_map(|arch| Abi::of(*arch)).collect();
     let mut abis = vec![NATIVE];
     abis.extend([Abi::X32, Abi::I386].iter().filter(|abi| listed.contains(abi)));
-    let mut policies: Vec<Policy> = abis
-        .into_iter()
-        .map(|abi| Policy { abi, rulings: BTreeMap::new(), default, beyond: None })
-        .collect();
+    let mut policies: Vec<Policy> = abis.into_iter().map(|abi| Policy::new(abi, default)).collect();
     let hides_newer = hides_newer(profile);
     let mut highest = [None; 3];
     for rule in profile.syscalls().iter().flatten() {
+        let verdict = verdict(rule.action(), rule.errno_ret());
         for name in rule.names() {
             let Some(call) = Syscall::by_name(name) else { continue };
             for (policy, highest) in policies.iter_mut().zip(&mut highest) {
                 if let Some(number) = call.number(policy.abi) {
                     *highest = (*highest).max(Some(number));
                 }
-                policy.add(name, call, rule);
+                policy.add(name, call, rule, verdict);
             }
         }
     }
@@ -114,38 +113,60 @@ fn hides_newer(profile: &LinuxSeccomp) -> bool {
 }
 
 impl Policy {
-    fn add(&mut self, name: &str, call: Syscall, rule: &LinuxSyscall) {
-        let verdict = verdict(rule.action(), rule.errno_ret());
+    fn new(abi: Abi, default: u32) -> Self {
+        // As many numbers as any ABI has, in one piece.
+        let rulings = Vec::with_capacity(560);
+        Self { abi, rulings, checked: Vec::new(), default, beyond: None }
+    }
+
+    fn add(&mut self, name: &str, call: Syscall, rule: &LinuxSyscall, verdict: u32) {
         if verdict == self.default {
             return;
         }
         let arguments = rule.args().as_deref().unwrap_or_default();
         if let Some(number) = call.number(self.abi) {
-            self.rulings.entry(number).or_default().add(arguments, verdict);
+            self.rule(number, arguments, verdict);
         }
         if self.abi == Abi::I386
             && let Some((all, first)) = multiplexed(name)
             && let Some(number) = Syscall::by_name(all).and_then(|all| all.number(self.abi))
         {
-            let arguments = with_first(arguments, first);
-            self.rulings.entry(number).or_default().add(&arguments, verdict);
+            self.rule(number, &with_first(arguments, first), verdict);
         }
+    }
+
+    fn rule(&mut self, number: u16, arguments: &[LinuxSeccompArg], verdict: u32) {
+        let number = usize::from(number);
+        if number >= self.rulings.len() {
+            self.rulings.resize(number + 1, Ruling::Default);
+        }
+        let at = match self.rulings[number] {
+            Ruling::Always(_) => return,
+            _ if arguments.is_empty() => {
+                self.rulings[number] = Ruling::Always(verdict);
+                return;
+            }
+            Ruling::Checked(at) => at,
+            Ruling::Default => {
+                self.checked.push(Vec::new());
+                // At most one for each number.
+                u16::try_from(self.checked.len() - 1).unwrap_or(u16::MAX)
+            }
+        };
+        self.rulings[number] = Ruling::Checked(at);
+        add_checks(&mut self.checked[usize::from(at)], arguments, verdict);
     }
 }
 
-impl Ruling {
-    fn add(&mut self, arguments: &[LinuxSeccompArg], verdict: u32) {
-        if arguments.is_empty() {
-            self.always.get_or_insert(verdict);
-            return;
-        }
-        let indexes: BTreeSet<_> = arguments.iter().map(LinuxSeccompArg::index).collect();
-        if indexes.len() == arguments.len() {
-            self.checked.push(Checked { arguments: arguments.to_vec(), verdict });
-        } else {
-            let alone = |arg: &LinuxSeccompArg| Checked { arguments: vec![*arg], verdict };
-            self.checked.extend(arguments.iter().map(alone));
-        }
+fn add_checks(checked: &mut Vec<Checked>, arguments: &[LinuxSeccompArg], verdict: u32) {
+    let twice = arguments.iter().enumerate().any(|(at, argument)| {
+        arguments[..at].iter().any(|earlier| earlier.index() == argument.index())
+    });
+    if twice {
+        let alone = |arg: &LinuxSeccompArg| Checked { arguments: vec![*arg], verdict };
+        checked.extend(arguments.iter().map(alone));
+    } else {
+        checked.push(Checked { arguments: arguments.to_vec(), verdict });
     }
 }
 

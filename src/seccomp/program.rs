@@ -35,7 +35,8 @@ struct Range<'a> {
 
 enum Leaf<'a> {
     Verdict(u32),
-    Checked { ruling: &'a Ruling, default: u32, abi: Abi },
+    /// The rules at this index of the policy's.
+    Checked(&'a Policy, u16),
 }
 
 /// The program for these policies, of which the first is the native ABI's.
@@ -44,19 +45,13 @@ enum Leaf<'a> {
 /// [`Error::TooLarge`], [`Error::ArgumentIndex`].
 pub(super) fn assemble(policies: &[Policy]) -> Result<Vec<sock_filter>> {
     let of = |abi| policies.iter().find(|policy| policy.abi == abi);
-    let mut sections = Vec::new();
+    let mut program = Vec::with_capacity(1024);
+    program.push(statement(LOAD_WORD, ARCHITECTURE));
     if let Some(native) = of(NATIVE) {
-        sections.push((NATIVE.audit(), section(&native_ranges(native, of(Abi::X32)))?));
+        section(NATIVE, &native_ranges(native, of(Abi::X32)), &mut program)?;
     }
     if let Some(i386) = of(Abi::I386) {
-        sections.push((Abi::I386.audit(), section(&ranges(i386))?));
-    }
-    let mut program = vec![statement(LOAD_WORD, ARCHITECTURE)];
-    for (audit, section) in sections {
-        // A section may be longer than a conditional jump reaches.
-        program.push(jump(JUMP_IF_EQUAL, audit, 1, 0));
-        program.push(statement(JUMP, length(section.len())?));
-        program.extend(section);
+        section(Abi::I386, &ranges(i386), &mut program)?;
     }
     program.push(statement(RETURN, FOREIGN));
     if program.len() > MAX_INSTRUCTIONS {
@@ -65,11 +60,16 @@ pub(super) fn assemble(policies: &[Policy]) -> Result<Vec<sock_filter>> {
     Ok(program)
 }
 
-fn section(ranges: &[Range<'_>]) -> Result<Vec<sock_filter>> {
-    let mut program = Vec::with_capacity(512);
+/// What an architecture's calls go through; those of others jump over it.
+fn section(abi: Abi, ranges: &[Range<'_>], program: &mut Vec<sock_filter>) -> Result<()> {
+    program.push(jump(JUMP_IF_EQUAL, abi.audit(), 1, 0));
+    // A section may be longer than a conditional jump reaches.
+    let over = program.len();
+    program.push(statement(JUMP, 0));
     program.push(statement(LOAD_WORD, NUMBER));
-    tree(ranges, &mut program)?;
-    Ok(program)
+    tree(ranges, program)?;
+    program[over].k = length(program.len() - over - 1)?;
+    Ok(())
 }
 
 /// x86_64 and x32 share an architecture and are told apart by the number.
@@ -91,17 +91,17 @@ fn native_ranges<'a>(native: &'a Policy, x32: Option<&'a Policy>) -> Vec<Range<'
 fn ranges(policy: &Policy) -> Vec<Range<'_>> {
     let base = if policy.abi == Abi::X32 { X32_BIT } else { 0 };
     let mut ranges = Vec::with_capacity(256);
-    let mut next = base;
-    for (number, ruling) in &policy.rulings {
-        let number = base + u32::from(*number);
-        if number > next {
-            push(&mut ranges, next, Leaf::Verdict(policy.default));
-        }
-        let checked = Leaf::Checked { ruling, default: policy.default, abi: policy.abi };
-        push(&mut ranges, number, ruling.always.map_or(checked, Leaf::Verdict));
-        next = number + 1;
+    let mut start = base;
+    for ruling in &policy.rulings {
+        let leaf = match *ruling {
+            Ruling::Default => Leaf::Verdict(policy.default),
+            Ruling::Always(verdict) => Leaf::Verdict(verdict),
+            Ruling::Checked(at) => Leaf::Checked(policy, at),
+        };
+        push(&mut ranges, start, leaf);
+        start += 1;
     }
-    push(&mut ranges, next, Leaf::Verdict(policy.default));
+    push(&mut ranges, start, Leaf::Verdict(policy.default));
     if let Some((highest, verdict)) = policy.beyond {
         push(&mut ranges, base + u32::from(highest) + 1, Leaf::Verdict(verdict));
     }
@@ -144,14 +144,14 @@ fn tree(ranges: &[Range<'_>], program: &mut Vec<sock_filter>) -> Result<()> {
 fn leaf(leaf: &Leaf<'_>, program: &mut Vec<sock_filter>) -> Result<()> {
     match leaf {
         Leaf::Verdict(verdict) => program.push(statement(RETURN, *verdict)),
-        Leaf::Checked { ruling, default, abi } => {
-            for rule in &ruling.checked {
+        Leaf::Checked(policy, at) => {
+            for rule in &policy.checked[usize::from(*at)] {
                 // The block goes on behind the return when a check fails.
-                let block = BpfProgram::from(block(&rule.arguments, *abi)?);
+                let block = BpfProgram::from(block(&rule.arguments, policy.abi)?);
                 program.extend(block.iter().map(|i| jump(i.code, i.k, i.jt, i.jf)));
                 program.push(statement(RETURN, rule.verdict));
             }
-            program.push(statement(RETURN, *default));
+            program.push(statement(RETURN, policy.default));
         }
     }
     Ok(())

@@ -3,7 +3,8 @@
 //! Facts of the Linux user-space headers: `asm/unistd_64.h`, `unistd_x32.h`,
 //! `unistd_32.h` (x86) and `asm-generic/unistd.h` with what arm64 wants of it,
 //! of Linux 6.1, and the calls that were added until Linux 6.18 (451 and up,
-//! `uretprobe`, `uprobe`). Sorted by name, as bytes.
+//! `uretprobe`, `uprobe`); and `recv` and `send`, which are calls of `socketcall`
+//! only. Sorted by name, as bytes.
 
 /// The ABI has no call of that name.
 pub(super) const NO: u16 = u16::MAX;
@@ -309,6 +310,7 @@ pub(super) const TABLE: &[(&str, [u16; 4])] = &[
     ("readlinkat", [267, 267, 305, 78]),
     ("readv", [19, 515, 145, 65]),
     ("reboot", [169, 169, 88, 142]),
+    ("recv", [NO, NO, NO, NO]),
     ("recvfrom", [45, 517, 371, 207]),
     ("recvmmsg", [299, 537, 337, 243]),
     ("recvmmsg_time64", [NO, NO, 417, NO]),
@@ -353,6 +355,7 @@ pub(super) const TABLE: &[(&str, [u16; 4])] = &[
     ("semop", [65, 65, NO, 193]),
     ("semtimedop", [220, 220, NO, 192]),
     ("semtimedop_time64", [NO, NO, 420, NO]),
+    ("send", [NO, NO, NO, NO]),
     ("sendfile", [40, 40, 187, 71]),
     ("sendfile64", [NO, NO, 239, NO]),
     ("sendmmsg", [307, 538, 345, 269]),

@@ -80,23 +80,51 @@ impl Syscall {
 /// i386 also has a call that stands for all of sockets, and one for System V
 /// IPC: which of them, and its first argument, that does what `name` does.
 pub(super) fn multiplexed(name: &str) -> Option<(&'static str, u64)> {
-    #[rustfmt::skip]
-    const SOCKETS: [&str; 20] = [
-        "socket", "bind", "connect", "listen", "accept", "getsockname", "getpeername", "socketpair",
-        "send", "recv", "sendto", "recvfrom", "shutdown", "setsockopt", "getsockopt", "sendmsg",
-        "recvmsg", "accept4", "recvmmsg", "sendmmsg",
-    ];
-    #[rustfmt::skip]
-    const IPC: [(&str, u64); 12] = [
-        ("semop", 1), ("semget", 2), ("semctl", 3), ("semtimedop", 4),
-        ("msgsnd", 11), ("msgrcv", 12), ("msgget", 13), ("msgctl", 14),
-        ("shmat", 21), ("shmdt", 22), ("shmget", 23), ("shmctl", 24),
-    ];
-    // linux/net.h counts from SYS_SOCKET = 1.
-    if let Some(at) = (1..).zip(SOCKETS).find(|(_, known)| *known == name) {
-        return Some(("socketcall", at.0));
+    // SYS_* of linux/net.h.
+    let socket = match name {
+        "socket" => 1,
+        "bind" => 2,
+        "connect" => 3,
+        "listen" => 4,
+        "accept" => 5,
+        "getsockname" => 6,
+        "getpeername" => 7,
+        "socketpair" => 8,
+        "send" => 9,
+        "recv" => 10,
+        "sendto" => 11,
+        "recvfrom" => 12,
+        "shutdown" => 13,
+        "setsockopt" => 14,
+        "getsockopt" => 15,
+        "sendmsg" => 16,
+        "recvmsg" => 17,
+        "accept4" => 18,
+        "recvmmsg" => 19,
+        "sendmmsg" => 20,
+        _ => 0,
+    };
+    // linux/ipc.h.
+    let ipc = match name {
+        "semop" => 1,
+        "semget" => 2,
+        "semctl" => 3,
+        "semtimedop" => 4,
+        "msgsnd" => 11,
+        "msgrcv" => 12,
+        "msgget" => 13,
+        "msgctl" => 14,
+        "shmat" => 21,
+        "shmdt" => 22,
+        "shmget" => 23,
+        "shmctl" => 24,
+        _ => 0,
+    };
+    match (socket, ipc) {
+        (0, 0) => None,
+        (0, call) => Some(("ipc", call)),
+        (call, _) => Some(("socketcall", call)),
     }
-    IPC.iter().find(|(known, _)| *known == name).map(|(_, call)| ("ipc", *call))
 }
 
 #[cfg(test)]

@@ -336,7 +336,7 @@ fn the_default_profile_depends_on_capabilities() {
 }
 
 #[test]
-fn every_name_of_the_default_profile_is_known_but_those_of_other_machines() {
+fn every_name_of_the_default_profile_is_known() {
     let profile = profiles::runtime_default(&["CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_BPF"]);
     let unknown: Vec<_> = profile
         .syscalls()
@@ -345,7 +345,7 @@ fn every_name_of_the_default_profile_is_known_but_those_of_other_machines() {
         .flat_map(|rule| rule.names())
         .filter(|name| Syscall::by_name(name).is_none())
         .collect();
-    assert_eq!(unknown, ["recv", "send"]);
+    assert!(unknown.is_empty(), "{unknown:?}");
 }
 
 #[test]
@@ -353,12 +353,13 @@ fn every_name_of_the_default_profile_is_known_but_those_of_other_machines() {
 fn a_rule_for_sockets_holds_for_both_ways_in_on_i386() {
     let profile = profile(json!({
         "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"],
-        "syscalls": [{"names": ["socket", "shmget"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}],
+        "syscalls": [{"names": ["socket", "send", "shmget"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}],
     }));
     let verdict = |number, first| decide(&profile, &Call::new(I386, number, first));
     let (socketcall, ipc) = (102, 117);
     assert_eq!(verdict(359, 0), errno(13));
     assert_eq!(verdict(socketcall, 1), errno(13));
+    assert_eq!(verdict(socketcall, 9), errno(13));
     assert_eq!(verdict(socketcall, 2), libc::SECCOMP_RET_ALLOW);
     assert_eq!(verdict(ipc, 23), errno(13));
     assert_eq!(verdict(ipc, 24), libc::SECCOMP_RET_ALLOW);
