@@ -101,6 +101,7 @@ impl Shim {
             Token::Execution(id) => self.effects(|d, cx| d.execution_ready(id, cx)),
             Token::Exit(id) => self.effects(|d, cx| d.exit_ready(id, cx)),
             Token::Output(id, stream) => self.effects(|d, cx| d.output_ready(id, stream, cx)),
+            Token::Inputs => self.effects(|driver, cx| driver.inputs_changed(cx)),
             Token::TaskProcess(id) => self.effects(|d, cx| d.process_ready(id, cx)),
             Token::TaskData(id) | Token::TaskError(id) => {
                 self.effects(|d, cx| d.data_ready(id, cx));

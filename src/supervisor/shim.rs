@@ -109,6 +109,7 @@ impl Shim {
             armed: None,
         };
         shim.watch_sources()?;
+        shim.effects(|driver, cx| driver.watch_objects(cx));
         if is_new {
             shim.events.push_back(Event::Begin);
         } else {

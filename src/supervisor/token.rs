@@ -37,6 +37,8 @@ pub enum Token {
     TaskProcess(TaskId),
     TaskData(TaskId),
     TaskError(TaskId),
+    /// Something changed among the objects that the pod refers to, or images.
+    Inputs,
 }
 
 const TAG_SHIFT: u32 = 56;
@@ -57,6 +59,7 @@ impl EpollToken for Token {
             Self::TaskProcess(id) => (11, id.0),
             Self::TaskData(id) => (12, id.0),
             Self::TaskError(id) => (13, id.0),
+            Self::Inputs => (14, 0),
         };
         (tag << TAG_SHIFT) | u64::from(id)
     }
@@ -77,6 +80,7 @@ impl EpollToken for Token {
             11 => Self::TaskProcess(TaskId(id)),
             12 => Self::TaskData(TaskId(id)),
             13 => Self::TaskError(TaskId(id)),
+            14 => Self::Inputs,
             _ => return None,
         })
     }
@@ -91,7 +95,7 @@ mod tests {
         #[test]
         fn a_token_survives_the_kernel(id: u32) {
             let tokens = [
-                Token::Timer, Token::Keeper, Token::Listener,
+                Token::Timer, Token::Keeper, Token::Listener, Token::Inputs,
                 Token::Client(ClientId(id)), Token::Pause(id), Token::Creation(RunId(id)),
                 Token::Execution(RunId(id)), Token::Exit(RunId(id)),
                 Token::Output(RunId(id), Stream::Stdout), Token::Output(RunId(id), Stream::Stderr),

@@ -33,7 +33,7 @@ fn connect(socket: &OwnedFd, address: SocketAddr) -> Result<(), SyscallError> {
         SocketAddr::V4(v4) => {
             let raw = libc::sockaddr_in {
                 // The constants of address families are small.
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                #[expect(clippy::cast_possible_truncation)]
                 sin_family: libc::AF_INET as libc::sa_family_t,
                 sin_port: v4.port().to_be(),
                 sin_addr: libc::in_addr { s_addr: u32::from(*v4.ip()).to_be() },
@@ -45,7 +45,7 @@ fn connect(socket: &OwnedFd, address: SocketAddr) -> Result<(), SyscallError> {
         }
         SocketAddr::V6(v6) => {
             let raw = libc::sockaddr_in6 {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                #[expect(clippy::cast_possible_truncation)]
                 sin6_family: libc::AF_INET6 as libc::sa_family_t,
                 sin6_port: v6.port().to_be(),
                 sin6_flowinfo: v6.flowinfo(),

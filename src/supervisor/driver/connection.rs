@@ -37,6 +37,14 @@ enum State {
     },
 }
 
+/// What an httpGet handler asks of the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub url: &'a Url,
+    pub headers: &'a [(String, String)],
+    pub agent: Agent,
+}
+
 /// What a step came to.
 #[derive(Debug)]
 pub enum Step {
@@ -53,14 +61,11 @@ impl Connection {
     ///
     /// # Errors
     /// In the words of Go's dialler.
-    pub fn begin(
-        address: SocketAddr,
-        ask: Option<(&Url, &[(String, String)], Agent)>,
-    ) -> Result<Self, String> {
+    pub fn begin(address: SocketAddr, ask: Option<Asked<'_>>) -> Result<Self, String> {
         let socket = begin_connect(address).map_err(|error| dial_error(address, error.errno))?;
         let state = match ask {
             None => State::Knocking,
-            Some((url, headers, agent)) => {
+            Some(Asked { url, headers, agent }) => {
                 State::Connecting { request: http::request(url, headers, agent) }
             }
         };

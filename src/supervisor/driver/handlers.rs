@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use super::connection::{Connection, Step, host_port};
+use super::connection::{Asked, Connection, Step, host_port};
 use super::context::Context;
 use super::run::Run;
 use super::tasks::{self, Ask, Capture, Purpose, Task, Then, Work};
@@ -40,7 +40,6 @@ enum Outcome {
     Connected,
     Answered {
         answer: Answer,
-        url: Url,
     },
     /// A redirect to another host, which is not followed.
     Elsewhere {
@@ -273,8 +272,9 @@ impl Driver {
         cx: &Context<'_>,
     ) -> Result<Connection, Outcome> {
         let begin = || {
-            Connection::begin(address, ask.map(|ask| (&ask.url, &*ask.headers, ask.agent)))
-                .map_err(Outcome::Failed)
+            let ask =
+                ask.map(|ask| Asked { url: &ask.url, headers: &ask.headers, agent: ask.agent });
+            Connection::begin(address, ask).map_err(Outcome::Failed)
         };
         let connection = match (&self.sandbox, inside) {
             (Some(sandbox), true) => {
@@ -364,7 +364,7 @@ impl Driver {
         let redirect = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
         let next = answer.location.as_deref().filter(|_| redirect).and_then(|to| url.join(to));
         let Some(next) = next else {
-            return self.finish(id, Outcome::Answered { answer, url }, cx);
+            return self.finish(id, Outcome::Answered { answer }, cx);
         };
         if !next.host.eq_ignore_ascii_case(&url.host) {
             return self.finish(id, Outcome::Elsewhere { answer }, cx);

@@ -16,6 +16,7 @@ mod connection;
 mod context;
 mod end;
 mod handlers;
+mod inputs;
 mod message;
 mod mounts;
 mod names;
@@ -32,6 +33,7 @@ mod teardown;
 mod volumes;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +41,8 @@ use std::sync::Arc;
 pub use context::Context;
 pub use restore::DriverRecord;
 pub use teardown::remove_remains;
+
+use nix::sys::inotify::Inotify;
 
 use self::requests::Outgoing;
 use self::run::Run;
@@ -57,7 +61,6 @@ use crate::sys::SyscallError;
 use crate::volume::VolumeSet;
 
 /// All that a pod is made of while it runs.
-#[derive(Debug)]
 pub struct Driver {
     objects: ObjectStore,
     volumes: VolumeSet,
@@ -75,10 +78,18 @@ pub struct Driver {
     node: Node,
     /// Whether a pidfd tells the exit of a reaped process, once it was tried.
     pidfds_tell: Option<bool>,
+    /// Tells of changes to what the pod refers to.
+    inputs: Option<Inotify>,
     /// What clients are to be told.
     replies: Vec<Outgoing>,
     /// What went wrong last, for `describe`.
     pub last_error: Option<String>,
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("runs", &self.runs).finish_non_exhaustive()
+    }
 }
 
 impl Driver {
@@ -99,6 +110,7 @@ impl Driver {
             to_reap: Vec::new(),
             to_remove: Vec::new(),
             pidfds_tell: None,
+            inputs: None,
             replies: Vec::new(),
             node: sources::node(&plan.roots.data_root),
             last_error: None,

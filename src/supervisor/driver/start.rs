@@ -45,6 +45,10 @@ impl Refusal {
     fn create(message: impl ToString) -> Self {
         Self::new(StartFailure::Create, message)
     }
+
+    fn run(message: impl ToString) -> Self {
+        Self::new(StartFailure::Run, message)
+    }
 }
 
 /// The ends of a container's standard streams.
@@ -69,6 +73,9 @@ impl Driver {
         }
         if let Err(Refusal { failure, message }) = self.try_start(instance, may_pull, cx) {
             self.forget_files(instance, cx);
+            if matches!(failure, StartFailure::ErrImagePull | StartFailure::ErrImageNeverPull) {
+                self.watch_images(cx);
+            }
             cx.tell(Event::StartFailed { instance, failure, message });
         }
     }
@@ -120,10 +127,13 @@ impl Driver {
             cgroup_driver: container::CgroupDriver::Cgroupfs,
             owner: Some(plan.uid.clone()),
         };
-        let creation = Creation::begin(options).map_err(Refusal::create)?;
+        // Here the kubelet's "create" ends and its "start" begins: what fails
+        // from now on is a container that could not be run.
         let from = started_from(&id, &image, &user);
+        cx.tell(Event::Created { instance, started_from: from.clone() });
+        let creation = Creation::begin(options).map_err(Refusal::run)?;
         let run_id = self.next_run_id();
-        cx.wait_for(creation.fd(), Token::Creation(run_id)).map_err(Refusal::create)?;
+        cx.wait_for(creation.fd(), Token::Creation(run_id)).map_err(Refusal::run)?;
         let run = Run {
             instance,
             id,
@@ -308,7 +318,7 @@ impl Driver {
                 let (instance, message) = (run.instance, error.to_string());
                 cx.epoll.remove(creation.fd());
                 self.abandon(run_id, cx);
-                let failure = StartFailure::Create;
+                let failure = StartFailure::Run;
                 cx.tell(Event::StartFailed { instance, failure, message });
             }
         }
@@ -317,9 +327,6 @@ impl Driver {
     fn created(&mut self, run_id: RunId, created: Created, cx: &mut Context<'_>) {
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         let instance = run.instance;
-        if let Some(started_from) = run.from.clone() {
-            cx.tell(Event::Created { instance, started_from });
-        }
         let process = Process {
             pid: created.pid.as_raw(),
             pidfd: Arc::new(created.pidfd),

@@ -93,13 +93,6 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Adds a task.
-    pub fn add(&mut self, task: Task) -> TaskId {
-        let id = self.reserve();
-        self.list.insert(id, task);
-        id
-    }
-
     /// A number for a task whose descriptors are waited for before it is
     /// inserted.
     pub fn reserve(&mut self) -> TaskId {

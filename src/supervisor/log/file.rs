@@ -61,11 +61,6 @@ impl LogFile {
         self.length
     }
 
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Appends all of `bytes`, or nothing.
     ///
     /// # Errors

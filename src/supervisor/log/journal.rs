@@ -14,12 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::entry::Stream;
 use crate::sys::SyscallError;
-use crate::sys::pipe::{SHARED_WORDS, SharedPage};
+use crate::sys::pipe::SharedPage;
 
-/// How many containers have a slot; further ones are logged without.
-pub const SLOTS: usize = SHARED_WORDS / 2;
-
-/// The slots of all containers of a pod.
+/// The slots of all containers of a pod: 256; further ones are logged without.
 #[derive(Debug)]
 pub struct Journal(SharedPage);
 
@@ -164,6 +161,6 @@ mod tests {
         assert_eq!(after_kill.read(5).unwrap().log_length, 100);
         journal.settle(5, 100);
         assert_eq!(after_kill.read(5).unwrap().taking, None);
-        assert_eq!(after_kill.read(SLOTS), None);
+        assert_eq!(after_kill.read(256), None);
     }
 }

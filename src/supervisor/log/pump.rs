@@ -322,11 +322,6 @@ impl ContainerLog {
         })
     }
 
-    #[must_use]
-    pub fn file(&self) -> &LogFile {
-        &self.file
-    }
-
     /// After a kill of the shim: takes from the pipe what the killed one had
     /// already written to the log.
     ///
