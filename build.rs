@@ -5,6 +5,7 @@
 //! Cargo cannot build a second binary that way, hence the direct `rustc`.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,31 +38,23 @@ fn build(program: &str) {
     let mut complaints = Vec::new();
     for linking in attempts {
         match compile(program, &source, &output, &linking) {
-            Ok(()) => return,
+            Ok(()) => return drop_sections(&output),
             Err(complaint) => complaints.push(complaint),
         }
     }
     panic!("cannot build {program}:\n{}", complaints.join("\n"));
 }
 
-/// One segment of headers, constants and code, one of data: two pages less
-/// than the default layout.
-const LAYOUT: [&str; 7] = [
-    "-static",
-    "--gc-sections",
-    "--build-id=none",
-    "--no-eh-frame-hdr",
-    "-znoseparate-code",
-    "-znoexecstack",
-    "-znorelro",
-];
+/// What either linker is told; the layout is `src/sys/tiny/layout.ld`.
+const LINKER_ARGS: [&str; 4] =
+    ["-static", "--gc-sections", "--build-id=none", "-Tsrc/sys/tiny/layout.ld"];
 
 fn bundled_linker() -> Vec<String> {
     let mut flags: Vec<String> =
         ["linker=rust-lld", "linker-flavor=ld.lld", "link-self-contained=no"]
             .map(String::from)
             .into();
-    flags.extend(LAYOUT.iter().chain(&["--no-rosegment"]).map(|arg| format!("link-arg={arg}")));
+    flags.extend(LINKER_ARGS.iter().map(|arg| format!("link-arg={arg}")));
     flags
 }
 
@@ -70,15 +63,15 @@ fn c_compiler() -> Vec<String> {
     if let Ok(linker) = env::var("RUSTC_LINKER") {
         flags.push(format!("linker={linker}"));
     }
-    flags.extend(["-nostartfiles", "-nostdlib", "-static"].map(|arg| format!("link-arg={arg}")));
-    flags.extend(LAYOUT.iter().skip(1).map(|arg| format!("link-arg=-Wl,{arg}")));
+    flags.extend(["-nostartfiles", "-nostdlib"].map(|arg| format!("link-arg={arg}")));
+    flags.extend(LINKER_ARGS.iter().map(|arg| format!("link-arg=-Wl,{arg}")));
     flags
 }
 
 fn compile(program: &str, source: &Path, output: &Path, linking: &[String]) -> Result<(), String> {
     let mut rustc = Command::new(env::var_os("RUSTC").expect("cargo sets RUSTC"));
     rustc
-        .args(["--edition=2024", "--crate-type=bin", "-Cpanic=abort", "-Copt-level=s"])
+        .args(["--edition=2024", "--crate-type=bin", "-Cpanic=abort", "-Copt-level=z"])
         .args(["-Crelocation-model=static", "-Ctarget-feature=+crt-static", "-Cstrip=symbols"])
         .args(["-Cforce-unwind-tables=no", "-Cdebuginfo=0", "-Coverflow-checks=no"])
         .arg(format!("--crate-name={program}"))
@@ -94,4 +87,24 @@ fn compile(program: &str, source: &Path, output: &Path, linking: &[String]) -> R
         return Ok(());
     }
     Err(format!("{rustc:?}:\n{}", String::from_utf8_lossy(&result.stderr)))
+}
+
+/// Cuts off what only linkers and debuggers read: the section headers at the
+/// end, and with them the padding before a segment without content.
+fn drop_sections(output: &Path) {
+    let mut elf = fs::read(output).expect("the linker wrote it");
+    let field = |at: usize, len: usize| -> usize {
+        let bytes = elf[at..at + len].iter().rev();
+        bytes.fold(0, |value, &byte| value << 8 | usize::from(byte))
+    };
+    // ELF-64, little-endian: e_phoff, e_phentsize, e_phnum; p_type, p_offset,
+    // p_filesz.
+    let (first, size, count) = (field(32, 8), field(54, 2), field(56, 2));
+    let segments = (0..count).map(|index| first + index * size);
+    let with_content = segments.filter(|&at| field(at, 4) == 1 && field(at + 32, 8) > 0);
+    let end = with_content.map(|at| field(at + 8, 8) + field(at + 32, 8)).max();
+    elf.truncate(end.expect("a program has a segment"));
+    elf[40..48].fill(0); // e_shoff
+    elf[58..64].fill(0); // e_shentsize, e_shnum, e_shstrndx
+    fs::write(output, elf).expect("OUT_DIR is writable");
 }

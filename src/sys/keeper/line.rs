@@ -2,8 +2,9 @@
 
 use super::calls;
 
-/// Longest line: five numbers and a cgroup path of ordinary length.
-const CAPACITY: usize = 768;
+/// Longest line: five numbers and a cgroup path of ordinary length. Small, for
+/// every page of stack that is ever touched stays.
+const CAPACITY: usize = 512;
 
 /// A line under construction; what does not fit is cut off.
 pub struct Line {
@@ -74,6 +75,8 @@ impl Line {
     }
 
     /// Writes the line to stderr, with the program's name before it.
+    #[cold]
+    #[inline(never)]
     pub fn log(&self) {
         Self::new(b"podrt-keeper: ").text(self.bytes()).append_to(2);
     }

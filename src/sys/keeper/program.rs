@@ -206,6 +206,8 @@ impl Keeper {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn note_exit(&self, pid: i32, status: i32) {
         let line = exits::line(pid, status);
         let written = self.table.find(EXITS_KEY).is_some_and(|file| line.append_to(file));

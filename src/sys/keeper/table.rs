@@ -5,13 +5,13 @@ use core::cell::UnsafeCell;
 use super::calls;
 use super::protocol::{ENTRY_BYTES, Entry, FIRST_FREE_FD, MAGIC, TABLE_ENTRIES, TABLE_FD};
 
-/// The table, in memory as in the memfd that hands it over. A page of it is
-/// touched only when entries lie there.
+/// The table, in memory as in the memfd that hands it over: the head, whose
+/// `fd` counts the entries, then these. A page of it is touched only when
+/// entries lie there.
 #[repr(C)]
 pub struct Table {
     head: Entry,
     entries: [Entry; TABLE_ENTRIES],
-    count: usize,
 }
 
 /// Room for the one table of this process.
@@ -30,7 +30,7 @@ impl Static {
 // All zero bytes, so that it costs nothing in the file.
 const ZERO: Entry = Entry { fd: 0, len: 0, key: [0; super::protocol::KEY_BYTES] };
 pub static TABLE: Static =
-    Static(UnsafeCell::new(Table { head: ZERO, entries: [ZERO; TABLE_ENTRIES], count: 0 }));
+    Static(UnsafeCell::new(Table { head: ZERO, entries: [ZERO; TABLE_ENTRIES] }));
 
 impl Table {
     /// Reads the table that was handed over and closes its fds to later execs;
@@ -42,7 +42,7 @@ impl Table {
         if calls::pread(TABLE_FD, head, 0) != ENTRY_BYTES as isize || self.head.key() != MAGIC {
             return false;
         }
-        let count = self.head.fd as usize;
+        let count = self.count();
         if count > TABLE_ENTRIES {
             return false;
         }
@@ -53,7 +53,6 @@ impl Table {
         if calls::pread(TABLE_FD, bytes, ENTRY_BYTES) != bytes.len() as isize {
             return false;
         }
-        self.count = count;
         calls::set_close_on_exec(TABLE_FD);
         self.held().iter().all(|entry| {
             entry.fd >= FIRST_FREE_FD && !entry.key().is_empty() && calls::set_close_on_exec(entry.fd)
@@ -61,10 +60,8 @@ impl Table {
     }
 
     /// Writes the table for whoever adopts it next; false when that failed.
-    pub fn publish(&mut self) -> bool {
-        let Some(head) = Entry::new(self.count as i32, MAGIC) else { return false };
-        self.head = head;
-        let len = (self.count + 1) * ENTRY_BYTES;
+    pub fn publish(&self) -> bool {
+        let len = (self.count() + 1) * ENTRY_BYTES;
         let all_at = &raw const *self as *const u8;
         // SAFETY: `repr(C)` puts the head right before the entries, and `count`
         // of them lie within the array.
@@ -90,12 +87,12 @@ impl Table {
         let Some(fd) = calls::raise(fd) else { return false };
         let Some(entry) = Entry::new(fd, key) else { return false };
         let known = self.held().iter().position(|entry| entry.key() == key);
-        let at = known.unwrap_or(self.count);
+        let at = known.unwrap_or(self.count());
         let Some(slot) = self.entries.get_mut(at) else { return false };
         let old = core::mem::replace(slot, entry);
         match known {
             Some(_) => calls::close(old.fd),
-            None => self.count += 1,
+            None => self.head.fd += 1,
         }
         true
     }
@@ -103,16 +100,20 @@ impl Table {
     /// Closes what `key` holds, if anything.
     pub fn release(&mut self, key: &[u8]) {
         let Some(at) = self.held().iter().position(|entry| entry.key() == key) else { return };
-        let last = self.count - 1;
+        let last = self.count() - 1;
         let Some(&moved) = self.entries.get(last) else { return };
         if let Some(slot) = self.entries.get_mut(at) {
             calls::close(slot.fd);
             *slot = moved;
-            self.count = last;
+            self.head.fd = last as i32;
         }
     }
 
+    fn count(&self) -> usize {
+        self.head.fd as usize
+    }
+
     fn held(&self) -> &[Entry] {
-        self.entries.get(..self.count).unwrap_or(&[])
+        self.entries.get(..self.count()).unwrap_or(&[])
     }
 }
