@@ -105,7 +105,7 @@ spec:
         "metadata.name: Invalid value: \"Bad_Name\"",
         "spec.containers[0].image: Required value",
         "spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
-        "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\"",
+        "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
         "pod.yaml:6:18",
     ] {
         assert!(ran.stderr.contains(text), "{text:?} is not in\n{}", ran.stderr);

@@ -8,6 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::cli::error::CliError;
 use crate::cli::logs::Selection;
+use crate::model::event::EventType;
 use crate::model::plan::PodPlan;
 use crate::model::status::{ContainerStatus, Phase, PodStatus};
 use crate::model::{Roots, Signal, Timestamp};
@@ -72,11 +73,12 @@ impl Watched {
         self.record.as_ref().map(|record| &record.status)
     }
 
-    /// Tells the user of warnings since the last time.
+    /// Tells the user of warnings since the last time; not of the missing
+    /// cluster DNS, which is a machine's normal state without a cluster.
     fn tell(&mut self) {
         let Some(record) = &self.record else { return };
         for event in record.events.iter().skip(self.told) {
-            if event.r#type == crate::model::event::EventType::Warning {
+            if event.r#type == EventType::Warning && event.reason != "MissingClusterDNS" {
                 let container = event
                     .field_path
                     .as_deref()
