@@ -32,7 +32,7 @@ spec:
       command: [sh, -c]
       args:
         - |
-          echo $(DIRECT) $KEY $TOKEN $PRE_key $NAME
+          printenv DIRECT; echo $KEY $TOKEN $PRE_key $NAME
           cat /c/key /s/token /d/labels; echo
           readlink /c/key; readlink /c/..data | cut -c1-4
           touch /c/new 2>&1 | grep -o 'Read-only file system'
@@ -52,7 +52,7 @@ spec:
     );
     world.run_pod(&manifest, &[]).ok();
     let log = world.podrt(&["logs", "conf"]).ok();
-    let want = "$(X) value hush value conf\nvaluehushapp=\"x\"\n..data/key\n..20\n\
+    let want = "$(X)\nvalue hush value conf\nvaluehushapp=\"x\"\n..data/key\n..20\n\
                 Read-only file system\n400\ntmpfs\n";
     assert_eq!(log, want);
     world.podrt(&["delete", "pod", "conf"]).ok();

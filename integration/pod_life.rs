@@ -224,7 +224,9 @@ fn interrupting_the_foreground_stops_the_pod_and_gives_130() {
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("kill");
     assert_eq!(child.wait().expect("wait").code(), Some(130));
     world.assert_clean();
-    world.podrt(&["delete", "pod", "fore", "--ignore-not-found"]).ok();
+    assert_eq!(world.pod("fore")["status"]["phase"], "Failed");
+    assert_eq!(world.pod("fore")["status"]["reason"], "Terminated");
+    world.podrt(&["delete", "pod", "fore"]).ok();
 }
 
 /// Waits until the log of the pod's only container is `want`.

@@ -40,8 +40,9 @@ fn containers_share_localhost_the_host_name_and_shared_memory() {
 #[test]
 fn containers_do_not_share_files_or_processes() {
     let world = World::with_fixture();
-    let first = "touch /mark; echo $$; sleep 1";
-    let second = "sleep 0.3; ls /mark 2>&1 | grep -c No; ls -d /proc/[0-9]* | wc -l; echo $$";
+    let first = "touch /mark; sleep 1";
+    let second =
+        "sleep 0.3; ls /mark 2>&1 | grep -c No; ls -d /proc/[0-9]* | wc -l; sh -c 'echo $PPID'";
     world.run_pod(&two("apart", "", first, second), &[]).ok();
     let log = world.podrt(&["logs", "apart", "-c", "b"]).ok();
     let lines: Vec<&str> = log.lines().collect();

@@ -14,6 +14,7 @@ use crate::model::status::{ContainerStatus, Phase, PodStatus};
 use crate::model::{Roots, Signal, Timestamp};
 use crate::store::StatusRecord;
 use crate::supervisor::client::{Client, Watch};
+use crate::supervisor::control::protocol::StopOrder;
 use crate::sys::event::SignalFd;
 use crate::sys::kernel;
 
@@ -207,10 +208,16 @@ fn is_readable(fd: std::os::fd::BorrowedFd<'_>) -> Result<bool, CliError> {
 /// Asks every pod to end; the second time with force.
 fn stop(pods: &[Watched], roots: &Roots, force: bool) {
     for pod in pods.iter().filter(|pod| !pod.has_ended) {
-        let how = if force { How::forced() } else { How::graceful() };
+        let order = StopOrder {
+            grace_seconds: force.then_some(0),
+            force,
+            delete: false,
+            reason: Some("Terminated".into()),
+            message: Some("podrt run was interrupted".into()),
+        };
         let client = Client::connect(roots, &pod.plan.uid);
         let asked = client.and_then(|client| match client {
-            Some(mut client) => client.stop(how.order()),
+            Some(mut client) => client.stop(order),
             None => Ok(()),
         });
         if let Err(error) = asked {
