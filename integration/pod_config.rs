@@ -32,7 +32,7 @@ spec:
       command: [sh, -c]
       args:
         - |
-          printenv DIRECT; echo $KEY $TOKEN $PRE_key $NAME
+          env | grep ^DIRECT | cut -d= -f2; echo $KEY $TOKEN $PRE_key $NAME
           cat /c/key /s/token /d/labels; echo
           readlink /c/key; readlink /c/..data | cut -c1-4
           touch /c/new 2>&1 | grep -o 'Read-only file system'
