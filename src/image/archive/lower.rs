@@ -48,16 +48,21 @@ impl Lower {
         self.roots.is_empty()
     }
 
+    /// The roots, for a walk down with [`descend`].
+    ///
+    /// # Errors
+    /// No free file descriptors.
+    pub fn roots(&self) -> Result<Vec<OwnedFd>, SyscallError> {
+        self.roots.iter().map(|root| reopen(root.as_fd())).collect()
+    }
+
     /// What shows at `path`, whose components are plain names. A symlink or a
     /// file on the way hides what is behind it.
     ///
     /// # Errors
     /// Layers that cannot be read.
     pub fn look_up(&self, path: &[&OsStr]) -> Result<Option<Found>, SyscallError> {
-        let mut folders = Vec::new();
-        for root in &self.roots {
-            folders.push(root.try_clone().map_err(|e| SyscallError::from_io("fcntl", "", &e))?);
-        }
+        let mut folders = self.roots()?;
         let Some((last, parents)) = path.split_last() else {
             let Some(root) = folders.into_iter().next() else { return Ok(None) };
             let (stat, parent) = (stat(root.as_fd())?, reopen(root.as_fd())?);
@@ -66,22 +71,28 @@ impl Lower {
         for name in parents {
             folders = descend(&folders, name)?;
         }
-        for folder in folders {
-            match entry(folder.as_fd(), last)? {
-                None => {}
-                Some((_, stat)) if is_whiteout(&stat) => return Ok(None),
-                Some((fd, stat)) => {
-                    return Ok(Some(Found { fd, stat, parent: folder, name: last.into() }));
-                }
+        shown(&folders, last)
+    }
+}
+
+/// What shows as `name` in folders that merge into one.
+pub(super) fn shown(folders: &[OwnedFd], name: &OsStr) -> Result<Option<Found>, SyscallError> {
+    for folder in folders {
+        match entry(folder.as_fd(), name)? {
+            None => {}
+            Some((_, stat)) if is_whiteout(&stat) => return Ok(None),
+            Some((fd, stat)) => {
+                let parent = reopen(folder.as_fd())?;
+                return Ok(Some(Found { fd, stat, parent, name: name.into() }));
             }
         }
-        Ok(None)
     }
+    Ok(None)
 }
 
 /// The folders `name` that merge into one: from the top down to the first that
 /// is opaque or is no folder.
-fn descend(folders: &[OwnedFd], name: &OsStr) -> Result<Vec<OwnedFd>, SyscallError> {
+pub(super) fn descend(folders: &[OwnedFd], name: &OsStr) -> Result<Vec<OwnedFd>, SyscallError> {
     let mut merged = Vec::new();
     for folder in folders {
         let Some((fd, stat)) = entry(folder.as_fd(), name)? else { continue };

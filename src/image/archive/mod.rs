@@ -16,3 +16,6 @@ pub mod sparse;
 pub mod tar;
 pub mod tree;
 pub mod unpack;
+
+#[cfg(test)]
+mod hostile;

@@ -131,17 +131,16 @@ impl Tree {
     /// One component after the other, reading symlinks and making folders.
     fn walk(&self, name: &[&OsStr]) -> Result<Folder, SyscallError> {
         let mut todo: VecDeque<OsString> = name.iter().map(|&part| part.to_owned()).collect();
-        let mut way: Vec<(OsString, OwnedFd)> = Vec::new();
+        let mut way = Way::new(self)?;
         let mut symlinks = 0;
         while let Some(part) = todo.pop_front() {
             if part == ".." {
-                way.pop();
+                way.up()?;
                 continue;
             }
-            let here = way.last().map_or(self.root.as_fd(), |(_, fd)| fd.as_fd());
-            let target = match self.step(here, &way, &part)? {
+            let target = match way.step(&part)? {
                 Step::Folder(fd) => {
-                    way.push((part, fd));
+                    way.down(part, fd)?;
                     continue;
                 }
                 Step::Symlink(target) => target,
@@ -151,27 +150,62 @@ impl Tree {
                 return Err(SyscallError::new("openat2", format!("{part:?}"), Errno::ELOOP));
             }
             if target.as_bytes().starts_with(b"/") {
-                way.clear();
+                way = Way::new(self)?;
             }
             let parts = target.as_bytes().split(|&b| b == b'/');
             for part in parts.rev().filter(|part| !matches!(*part, b"" | b".")) {
                 todo.push_front(OsStr::from_bytes(part).to_owned());
             }
         }
-        let path = way.iter().map(|(part, _)| part.clone()).collect();
-        let fd = match way.pop() {
-            Some((_, fd)) => fd,
-            None => self.root.try_clone().map_err(|e| SyscallError::from_io("fcntl", "", &e))?,
-        };
-        Ok(Folder { fd, path })
+        way.end()
     }
 
-    fn step(
-        &self,
-        here: BorrowedFd<'_>,
-        way: &[(OsString, OwnedFd)],
-        part: &OsStr,
-    ) -> Result<Step, SyscallError> {
+    /// Forgets the folder asked for last: something was removed or replaced.
+    pub fn forget(&mut self) {
+        self.last = None;
+    }
+}
+
+/// A walk down from the root: the folders on the way, and the lower layers'
+/// folders that show at its end.
+struct Way<'a> {
+    tree: &'a Tree,
+    parts: Vec<(OsString, OwnedFd)>,
+    below: Vec<OwnedFd>,
+}
+
+impl<'a> Way<'a> {
+    fn new(tree: &'a Tree) -> Result<Self, SyscallError> {
+        Ok(Self { tree, parts: Vec::new(), below: tree.lower.roots()? })
+    }
+
+    fn here(&self) -> BorrowedFd<'_> {
+        self.parts.last().map_or(self.tree.root.as_fd(), |(_, fd)| fd.as_fd())
+    }
+
+    fn down(&mut self, part: OsString, fd: OwnedFd) -> Result<(), SyscallError> {
+        if !self.below.is_empty() {
+            let hidden = lower::is_opaque(self.here(), &part)?;
+            self.below = if hidden { Vec::new() } else { lower::descend(&self.below, &part)? };
+        }
+        self.parts.push((part, fd));
+        Ok(())
+    }
+
+    /// The root is its own parent.
+    fn up(&mut self) -> Result<(), SyscallError> {
+        let mut again = Self::new(self.tree)?;
+        self.parts.pop();
+        for (part, fd) in std::mem::take(&mut self.parts) {
+            again.down(part, fd)?;
+        }
+        *self = again;
+        Ok(())
+    }
+
+    /// The folder `part`, made where it is missing, or the symlink in its place.
+    fn step(&self, part: &OsStr) -> Result<Step, SyscallError> {
+        let here = self.here();
         let not_a_folder = || SyscallError::new("openat2", format!("{part:?}"), Errno::ENOTDIR);
         match lower::entry(here, part)? {
             Some((fd, stat)) if lower::is_folder(&stat) => return Ok(Step::Folder(fd)),
@@ -185,8 +219,7 @@ impl Tree {
             Some(_) => return Err(not_a_folder()),
             None => {}
         }
-        let below = if self.hides_lower(way)? { None } else { self.below(way, part)? };
-        match below {
+        match lower::shown(&self.below, part)? {
             Some(found) if lower::is_folder(&found.stat) => {
                 let target = Target { dir: found.parent.as_fd(), name: &found.name };
                 let attributes = Attributes::read(target, &found.stat)?;
@@ -198,31 +231,15 @@ impl Tree {
         }
     }
 
-    fn below(
-        &self,
-        way: &[(OsString, OwnedFd)],
-        part: &OsStr,
-    ) -> Result<Option<lower::Found>, SyscallError> {
-        let mut path: Vec<&OsStr> = way.iter().map(|(part, _)| part.as_os_str()).collect();
-        path.push(part);
-        self.lower.look_up(&path)
-    }
-
-    /// Whether this layer has already hidden what is below the way.
-    fn hides_lower(&self, way: &[(OsString, OwnedFd)]) -> Result<bool, SyscallError> {
-        let mut here = self.root.as_fd();
-        for (part, fd) in way {
-            if lower::is_opaque(here, part)? {
-                return Ok(true);
+    fn end(mut self) -> Result<Folder, SyscallError> {
+        let path = self.parts.iter().map(|(part, _)| part.clone()).collect();
+        let fd = match self.parts.pop() {
+            Some((_, fd)) => fd,
+            None => {
+                self.tree.root.try_clone().map_err(|e| SyscallError::from_io("fcntl", "", &e))?
             }
-            here = fd.as_fd();
-        }
-        Ok(false)
-    }
-
-    /// Forgets the folder asked for last: something was removed or replaced.
-    pub fn forget(&mut self) {
-        self.last = None;
+        };
+        Ok(Folder { fd, path })
     }
 }
 
