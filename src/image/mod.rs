@@ -45,3 +45,6 @@ pub use error::Error;
 pub use record::{Image, NameRecord, Record};
 pub use reference::{InvalidReference, Reference};
 pub use store::{Listed, Store};
+
+#[cfg(test)]
+mod tests;
