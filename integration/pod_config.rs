@@ -1,7 +1,7 @@
 //! Environment, volumes, identity and limits as a container sees them.
 
 use crate::pod_life::shell_pod;
-use crate::support::{FIXTURE_IMAGE, World};
+use crate::support::{FIXTURE_IMAGE, World, skip};
 
 #[test]
 fn config_maps_and_secrets_reach_variables_and_files() {
@@ -130,6 +130,10 @@ fn run_as_non_root_refuses_a_root_image_in_the_kubelets_words() {
 
 #[test]
 fn a_memory_limit_kills_and_says_oom_killed() {
+    let v2 = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    if !v2.contains("memory") && !std::path::Path::new("/sys/fs/cgroup/memory").is_dir() {
+        return skip("a_memory_limit_kills_and_says_oom_killed", "no memory controller");
+    }
     let world = World::with_fixture();
     let manifest = shell_pod("oom", "Never", "x=a; while true; do x=$x$x; done")
         + "      resources: { limits: { memory: 32Mi } }\n";

@@ -158,10 +158,8 @@ fn a_user_who_is_not_root_is_told_so() {
     use std::os::unix::process::CommandExt as _;
     let world = World::new();
     let path = world.file("pod.yaml", &shell_pod("x", "Never", "true"));
-    for folder in [world.path().to_owned()] {
-        std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .expect("chmod");
-    }
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(world.path(), readable).expect("chmod");
     let copy = world.path().join("podrt");
     std::fs::copy(crate::support::PODRT, &copy).expect("copy");
     let mut command = std::process::Command::new(&copy);

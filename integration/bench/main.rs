@@ -36,7 +36,9 @@ fn main() {
     }
     let rounds = std::env::var("ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
     let place = Place {
-        podrt: PathBuf::from(env!("CARGO_BIN_EXE_podrt")),
+        // PODRT=path measures another build with the same harness.
+        podrt: std::env::var_os("PODRT")
+            .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_podrt")), PathBuf::from),
         rootfs: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/fixtures/rootfs"),
         work: tempfile::Builder::new().prefix("podrt-bench-").tempdir().expect("work folder"),
     };

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub use bundle::{Bundle, busybox_rootfs};
+pub use bundle::Bundle;
 pub use skip::skip;
 
 /// The command under test.

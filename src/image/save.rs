@@ -128,7 +128,9 @@ impl<W: Write> Archive<W> {
         field[..name.len()].copy_from_slice(name.as_bytes());
         header.set_entry_type(EntryType::Regular);
         header.set_mode(0o644);
-        (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header.set_size(bytes);
         header.set_cksum();
         self.out.write_all(header.as_bytes()).map_err(Error::io("write", "archive"))

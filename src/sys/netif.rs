@@ -26,6 +26,8 @@ pub fn loopback_up() -> Result<(), SyscallError> {
     let up = (libc::IFF_UP | libc::IFF_RUNNING | libc::IFF_LOOPBACK) as i16;
     request.ifr_ifru.ifru_flags = up;
     // SAFETY: SIOCSIFFLAGS reads one ifreq, which outlives the call.
+    // The request's type differs between C libraries; its value fits both.
+    #[expect(clippy::cast_possible_truncation)]
     let done =
         unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) };
     cerr(done.into(), "ioctl", || "SIOCSIFFLAGS, \"lo\"".to_owned()).map(drop)

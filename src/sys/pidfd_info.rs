@@ -104,7 +104,7 @@ mod tests {
         };
         let own = i32::try_from(std::process::id()).unwrap();
         assert_eq!(parent_of(pid.as_raw()), Ok(own));
-        assert_eq!(parent_of(own).is_ok(), true);
+        assert!(parent_of(own).is_ok());
         pidfd_send_signal(pidfd.as_fd(), Signal::KILL).unwrap();
         wait_pidfd(pidfd.as_fd(), Wait::Block).unwrap();
         let want = ExitInfo::Ended(ExitStatus::Signaled(Signal::KILL));

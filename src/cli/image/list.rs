@@ -32,7 +32,7 @@ pub(super) fn list(store: &Store, args: &ListArgs, now: Timestamp) -> Result<Str
     if args.quiet {
         return Ok(ids(&rows, args.no_trunc));
     }
-    let values = || Value::Array(images_of(&rows).map(|listed| summary(listed)).collect());
+    let values = || Value::Array(images_of(&rows).map(summary).collect());
     Ok(match format {
         Output::Json => output::to_json(&values()),
         Output::Yaml => output::to_yaml(&values()),

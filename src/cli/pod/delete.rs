@@ -121,7 +121,11 @@ pub fn run(args: &DeleteArgs, roots: &Roots) -> Result<(), CliError> {
         );
     }
     let mut result = Ok(());
-    for target in targets(args, roots)? {
+    let targets = targets(args, roots)?;
+    if targets.len() > 1 {
+        tell_all(roots, &targets, &how);
+    }
+    for target in targets {
         match one(args, roots, &target, &how) {
             Ok(true) => report(args, &target, &how),
             Ok(false) if args.ignore_not_found => {}
@@ -133,6 +137,19 @@ pub fn run(args: &DeleteArgs, roots: &Roots) -> Result<(), CliError> {
         }
     }
     result
+}
+
+/// Asks every pod to end before the first is waited for, so that their grace
+/// periods pass side by side. What fails here fails again, and is reported,
+/// when its turn comes.
+fn tell_all(roots: &Roots, targets: &[Target], how: &How) {
+    let pods = PodStore::new(&roots.root);
+    for target in targets.iter().filter(|target| target.kind == ResourceType::Pod) {
+        let Ok(Some(record)) = pods.find(&target.key) else { continue };
+        if let Ok(Some(mut client)) = Client::connect(roots, record.uid()) {
+            let _ = client.stop(how.order());
+        }
+    }
 }
 
 fn one(args: &DeleteArgs, roots: &Roots, target: &Target, how: &How) -> Result<bool, CliError> {

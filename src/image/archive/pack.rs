@@ -235,7 +235,7 @@ fn records(path: &[u8], attributes: &Attributes, extra: &Extra<'_>) -> Vec<u8> {
     if attributes.gid > ID_MAX {
         add_number(&mut add, "gid", attributes.gid.into());
     }
-    if u64::try_from(attributes.mtime.0).is_ok_and(|mtime| mtime <= SIZE_MAX) == false {
+    if !u64::try_from(attributes.mtime.0).is_ok_and(|mtime| mtime <= SIZE_MAX) {
         add_number(&mut add, "mtime", attributes.mtime.0.into());
     }
     for (name, value) in &attributes.xattrs {

@@ -529,7 +529,7 @@ mod tests {
         #[test]
         fn no_header_panics(
             fields in proptest::collection::vec(any::<u8>(), 512),
-            kind in proptest::sample::select(&b"\00123456789gxLKSVDM"[..]),
+            kind in proptest::sample::select(&b"\x000123456789gxLKSVDM"[..]),
             size in 0_u64..4000,
             data in proptest::collection::vec(any::<u8>(), 0..3000),
         ) {

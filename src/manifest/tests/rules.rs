@@ -321,8 +321,7 @@ fn volumes_and_mounts_follow_the_rules() {
             ],
         ),
         (
-            with_container("volumeMounts: [{name: v, mountPath: /x}, {name: v}]")
-                .replace("    volumeMounts", "    volumeMounts"),
+            with_container("volumeMounts: [{name: v, mountPath: /x}, {name: v}]"),
             &[
                 "spec.containers[0].volumeMounts[0].name: Not found: \"v\" (@:8:27)",
                 "spec.containers[0].volumeMounts[1].name: Not found: \"v\" (@:8:53)",

@@ -244,6 +244,7 @@ mod tests {
 
     #[test]
     fn each_broken_part_has_its_own_message() {
+        #[expect(clippy::type_complexity)]
         let table: [(&str, fn(&str) -> Vec<String>, usize); 30] = [
             ("my-name", label, 0),
             ("a", label, 0),

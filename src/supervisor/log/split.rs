@@ -82,6 +82,7 @@ mod tests {
 
     #[test]
     fn lines_become_entries_without_their_newline_and_one_carriage_return() {
+        #[expect(clippy::type_complexity)]
         let table: [(&[u8], Vec<(Tag, Vec<u8>)>); 6] = [
             (b"a\nb\n", vec![full(b"a"), full(b"b")]),
             (b"\n", vec![full(b"")]),
