@@ -92,7 +92,7 @@ check: deps ## Format, lints, documentation, and that aarch64 compiles
 .PHONY: lint
 lint:
 	cargo clippy --all-targets --target $(TARGET) -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib --target $(TARGET)
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --no-deps --document-private-items --lib --target $(TARGET)
 
 .PHONY: bench
 bench: build fixtures ## Compare with crun, runc and podman in one run; prints a Markdown table

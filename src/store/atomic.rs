@@ -26,10 +26,10 @@ pub fn write(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
     write_with_mode(path, bytes, 0o600, durability)
 }
 
-/// As [`write`], with the permission bits `mode` whatever the umask.
+/// As [`write()`], with the permission bits `mode` whatever the umask.
 ///
 /// # Errors
-/// As for [`write`].
+/// As for [`write()`].
 pub fn write_with_mode(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Result<()> {
     let (temporary, file) = create_temporary(path, mode)?;
     let written = fill(file, &temporary, bytes, mode, durability)

@@ -1,5 +1,5 @@
 //! Container logs in CRI's format: splitting lines ([`split`]), entries
-//! ([`entry`]), the files ([`file`]), what survives a kill ([`journal`]), and
+//! ([`entry`]), the files ([`mod@file`]), what survives a kill ([`journal`]), and
 //! the pump between them ([`pump`]).
 
 pub mod entry;

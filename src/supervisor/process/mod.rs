@@ -1,5 +1,5 @@
 //! What a container's process is given: its environment and arguments
-//! ([`env`], [`env_file`]), what the downward API tells ([`downward`]).
+//! ([`mod@env`], [`env_file`]), what the downward API tells ([`downward`]).
 
 pub mod downward;
 pub mod env;
