@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag};
+use nix::fcntl::OFlag;
 use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
@@ -100,15 +100,28 @@ impl HiddenMount {
     /// # Errors
     /// What open_tree(2) and setns(2) say.
     pub fn tree(&self) -> Result<OwnedFd, SyscallError> {
+        self.part(|root| {
+            let duplicate = root.try_clone_to_owned();
+            duplicate.map_err(|e| SyscallError::from_io("fcntl", "F_DUPFD_CLOEXEC", &e))
+        })
+    }
+
+    /// A detached clone of what `find` opens below the mount's root.
+    ///
+    /// # Errors
+    /// What `find` says, and as for [`HiddenMount::tree`].
+    pub fn part<E: From<SyscallError> + Send>(
+        &self,
+        find: impl FnOnce(BorrowedFd<'_>) -> Result<OwnedFd, E> + Send,
+    ) -> Result<OwnedFd, E> {
         match &self.0 {
-            Held::Detached(mount) => clone_tree(mount.as_fd(), "", false),
+            Held::Detached(mount) => Ok(clone_tree(find(mount.as_fd())?.as_fd(), "", false)?),
             Held::Namespace(namespace) => apart(|| {
-                // Another fs_struct first: setns refuses one that is shared.
-                nix::sched::unshare(CloneFlags::CLONE_FS)
-                    .map_err(|errno| SyscallError::new("unshare", "CLONE_FS", errno))?;
-                nix::sched::setns(namespace, CloneFlags::CLONE_NEWNS)
-                    .map_err(|errno| SyscallError::new("setns", "CLONE_NEWNS", errno))?;
-                clone_tree(AT_FDCWD, "/", false)
+                enter(namespace)?;
+                let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+                let root = nix::fcntl::open("/", flags, Mode::empty())
+                    .map_err(|errno| SyscallError::new("open", "\"/\"", errno))?;
+                Ok(clone_tree(find(root.as_fd())?.as_fd(), "", false)?)
             }),
         }
     }
@@ -118,16 +131,25 @@ impl HiddenMount {
     }
 }
 
+/// Makes the thread's root that of `namespace`.
+fn enter(namespace: &OwnedFd) -> Result<(), SyscallError> {
+    // An fs_struct of its own first: setns refuses one that is shared.
+    nix::sched::unshare(CloneFlags::CLONE_FS)
+        .map_err(|errno| SyscallError::new("unshare", "CLONE_FS", errno))?;
+    nix::sched::setns(namespace, CloneFlags::CLONE_NEWNS)
+        .map_err(|errno| SyscallError::new("setns", "CLONE_NEWNS", errno))
+}
+
 /// Runs `work` on a thread of its own, the only one that changes namespaces.
-fn apart<T: Send>(
-    work: impl FnOnce() -> Result<T, SyscallError> + Send,
-) -> Result<T, SyscallError> {
+fn apart<T: Send, E: From<SyscallError> + Send>(
+    work: impl FnOnce() -> Result<T, E> + Send,
+) -> Result<T, E> {
     let (tid, done) = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .stack_size(64 << 10)
             .spawn_scoped(scope, || (nix::unistd::gettid(), work()))
             .map_err(|e| SyscallError::from_io("clone", "thread", &e))?;
-        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        Ok::<_, E>(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
     // A join returns when the kernel has cleared the thread's id, some
     // microseconds before the thread is off the task list, which whoever forks
@@ -203,6 +225,24 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_either_kind_can_be_cloned() {
+        for mount in both_kinds() {
+            let tree = mount.tree().unwrap();
+            fs::create_dir(proc_path(tree.as_fd()).join("sub")).unwrap();
+            fs::write(proc_path(tree.as_fd()).join("sub/f"), "inner").unwrap();
+            let find = |root: BorrowedFd<'_>| {
+                crate::volume::beneath::open(root, Path::new("sub"), OFlag::O_PATH)
+            };
+            let part = mount.part(find).unwrap();
+            assert_eq!(fs::read(proc_path(part.as_fd()).join("f")).unwrap(), b"inner");
+            let missing = |root: BorrowedFd<'_>| {
+                crate::volume::beneath::open(root, Path::new("none"), OFlag::O_PATH)
+            };
+            assert_eq!(mount.part(missing).unwrap_err().errno, Errno::ENOENT);
+        }
+    }
+
+    #[test]
     fn a_clone_of_either_kind_can_be_attached() {
         for mount in both_kinds() {
             let tree = mount.tree().unwrap();
@@ -214,7 +254,7 @@ mod tests {
                 let target = nix::fcntl::open(dir.path(), OFlag::O_PATH, Mode::empty()).unwrap();
                 move_mount(tree.as_fd(), target.as_fd())?;
                 fs::write(dir.path().join("f"), "through").unwrap();
-                Ok(())
+                Ok::<_, SyscallError>(())
             })
             .unwrap();
             let tree = mount.tree().unwrap();
@@ -229,13 +269,12 @@ mod tests {
         let tree = mount.tree().unwrap();
         fs::create_dir(proc_path(tree.as_fd()).join("proc")).unwrap();
         let table = apart(|| {
-            nix::sched::unshare(CloneFlags::CLONE_FS).unwrap();
             let proc = nix::fcntl::open("/proc", OFlag::O_PATH, Mode::empty()).unwrap();
-            nix::sched::setns(namespace, CloneFlags::CLONE_NEWNS).unwrap();
+            enter(namespace)?;
             let flags = OFlag::O_RDONLY;
             let table =
                 nix::fcntl::openat(proc, "thread-self/mountinfo", flags, Mode::empty()).unwrap();
-            Ok(std::io::read_to_string(fs::File::from(table)).unwrap())
+            Ok::<_, SyscallError>(std::io::read_to_string(fs::File::from(table)).unwrap())
         })
         .unwrap();
         assert_eq!(table.lines().count(), 1, "{table}");

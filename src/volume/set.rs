@@ -153,17 +153,19 @@ impl VolumeSet {
         if let VolumeSource::HostPath { path, check } = &plan.source {
             host_path::make_missing(path, *check)?;
         }
-        let failed = || Error::system("mount volume", volume);
-        match sub_path.map(Path::new).filter(|path| !is_whole(path)) {
-            None => self.whole(plan),
-            Some(sub) => {
+        let Some(sub) = sub_path.map(Path::new).filter(|path| !is_whole(path)) else {
+            return self.whole(plan);
+        };
+        let create = !matches!(plan.source, VolumeSource::Image { .. });
+        let open = |root: BorrowedFd<'_>| sub_path::open(root, sub, create);
+        let part = match self.disk_path(plan) {
+            Some(_) => {
                 let root = self.root(plan)?;
-                let create = !matches!(plan.source, VolumeSource::Image { .. });
-                let handle = sub_path::open(root.as_fd(), sub, create)
-                    .map_err(|failure| sub_path_error(plan, sub, container, failure))?;
-                clone_tree(handle.as_fd(), "", false).map_err(failed())
+                open(root.as_fd()).and_then(|handle| Ok(clone_tree(handle.as_fd(), "", false)?))
             }
-        }
+            None => self.hidden(volume)?.part(open),
+        };
+        part.map_err(|failure| sub_path_error(plan, sub, container, failure))
     }
 
     /// The root of a volume as a directory to work in, for `fileKeyRef` and
@@ -240,22 +242,25 @@ impl VolumeSet {
         if path.exists() {
             return Ok(());
         }
-        let failed = || Error::system("make volume", name);
+        match self.stage_dir(path, name) {
+            // Another pod has just made the claim that both use.
+            Err(_) if path.exists() => Ok(()),
+            done => done.map_err(Error::system("make volume", name)),
+        }
+    }
+
+    fn stage_dir(&self, path: &Path, name: &str) -> std::result::Result<(), SyscallError> {
         let parent = path.parent().unwrap_or(path);
+        // No volume's name begins with a dot.
+        let staged = parent.join(format!(".{name}"));
         let io = |call: &'static str, path: &Path, done: std::io::Result<()>| {
             done.map_err(|e| SyscallError::from_io(call, format!("{path:?}"), &e))
         };
-        let dirs = DirBuilder::new().recursive(true).mode(0o750).create(parent);
-        io("mkdir", parent, dirs).map_err(failed())?;
-        // No volume's name begins with a dot.
-        let staged = parent.join(format!(".{name}"));
-        let made = DirBuilder::new().recursive(true).mode(0o777).create(&staged);
-        io("mkdir", &staged, made).map_err(failed())?;
-        let opened = set_permissions(&staged, Permissions::from_mode(0o777));
-        io("chmod", &staged, opened).map_err(failed())?;
-        let root = beneath::open_dir(&staged).map_err(failed())?;
-        self.give_to_group(root.as_fd(), false).map_err(failed())?;
-        io("rename", path, std::fs::rename(&staged, path)).map_err(failed())
+        io("mkdir", parent, DirBuilder::new().recursive(true).mode(0o750).create(parent))?;
+        io("mkdir", &staged, DirBuilder::new().recursive(true).mode(0o777).create(&staged))?;
+        io("chmod", &staged, set_permissions(&staged, Permissions::from_mode(0o777)))?;
+        self.give_to_group(beneath::open_dir(&staged)?.as_fd(), false)?;
+        io("rename", path, std::fs::rename(&staged, path))
     }
 
     fn make_memory(&mut self, name: &str, medium: &Medium, limit: Option<u64>) -> Result<()> {

@@ -20,6 +20,12 @@ pub(super) enum Failure {
     Prepare(SyscallError),
 }
 
+impl From<SyscallError> for Failure {
+    fn from(cause: SyscallError) -> Self {
+        Self::Prepare(cause)
+    }
+}
+
 /// A handle on `path` below `root`. Symlinks on the way may not leave the
 /// volume. Missing directories are made with the root's mode when `create`.
 pub(super) fn open(root: BorrowedFd<'_>, path: &Path, create: bool) -> Result<OwnedFd, Failure> {
