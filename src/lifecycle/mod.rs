@@ -37,6 +37,8 @@ mod restart_all;
 mod resume;
 mod sandbox;
 mod start;
+mod start_failure;
+mod started;
 mod status;
 mod termination;
 #[cfg(test)]

@@ -61,6 +61,6 @@ fn its_target_must_have_an_instance() {
     let waiting = sim.app("debug").state.waiting.clone().expect("it waits");
     assert_eq!(waiting.reason, "CreateContainerConfigError");
     assert_eq!(waiting.message, "unable to find target container main");
-    sim.run_for(15 * S);
-    assert!(sim.app("debug").state.running.is_some());
+    sim.run_for(4 * S);
+    assert!(sim.app("debug").state.running.is_some(), "at once when main is there");
 }
