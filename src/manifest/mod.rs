@@ -21,6 +21,7 @@ pub mod schema;
 #[cfg(test)]
 mod tests;
 pub mod types;
+mod update;
 mod validate;
 mod yaml;
 

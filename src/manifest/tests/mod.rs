@@ -5,6 +5,7 @@ mod decoding;
 mod defaulting;
 mod planning;
 mod rules;
+mod updating;
 
 use super::{Object, PlanOptions, PodObject, Report, generated_name, parse, plan};
 use crate::model::plan::{NetworkMode, PodPlan};

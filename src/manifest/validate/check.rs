@@ -16,7 +16,7 @@ pub(in crate::manifest) struct Check<'a> {
 }
 
 /// A value as field errors show it: strings quoted, numbers plain, else JSON.
-pub(super) trait Shown {
+pub(in crate::manifest) trait Shown {
     fn shown(&self) -> String;
 }
 
@@ -89,7 +89,12 @@ impl<'a> Check<'a> {
         self.push(path, FieldErrorKind::Required, None, detail);
     }
 
-    pub(super) fn invalid(&mut self, path: &Path<'_>, value: impl Shown, detail: &str) {
+    pub(in crate::manifest) fn invalid(
+        &mut self,
+        path: &Path<'_>,
+        value: impl Shown,
+        detail: &str,
+    ) {
         self.push(path, FieldErrorKind::Invalid, Some(value.shown()), detail);
     }
 
@@ -114,7 +119,7 @@ impl<'a> Check<'a> {
         self.push(path, FieldErrorKind::Duplicate, Some(value.shown()), "");
     }
 
-    pub(super) fn forbidden(&mut self, path: &Path<'_>, detail: &str) {
+    pub(in crate::manifest) fn forbidden(&mut self, path: &Path<'_>, detail: &str) {
         self.push(path, FieldErrorKind::Forbidden, None, detail);
     }
 

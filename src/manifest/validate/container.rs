@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::Check;
 use super::probe::{PodFacts, hooks_and_probes};
-use super::{env, names, resources, security, volume};
+use super::{env, mount, names, resources, security};
 use crate::manifest::path::Path;
 use crate::manifest::types::{
     Container, ContainerResizePolicy, EphemeralContainer, PodSpec, Volume,
@@ -168,8 +168,8 @@ fn common(check: &mut Check<'_>, container: &Container, pod: &Pod<'_>, path: &Pa
     env::ports(check, &container.ports, &path.child("ports"));
     env::env(check, &container.env, &path.child("env"));
     env::env_from(check, &container.env_from, &path.child("envFrom"));
-    volume::mounts(check, container, &pod.volumes, &path.child("volumeMounts"));
-    volume::devices(check, container, &pod.volumes, &path.child("volumeDevices"));
+    mount::mounts(check, container, &pod.volumes, &path.child("volumeMounts"));
+    mount::devices(check, container, &pod.volumes, &path.child("volumeDevices"));
     let policies = ["Always", "IfNotPresent", "Never"];
     check.one_of(&path.child("imagePullPolicy"), &container.image_pull_policy, &policies);
     resources::container(check, &container.resources, &pod.claims, &path.child("resources"));

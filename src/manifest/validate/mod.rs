@@ -5,6 +5,7 @@ mod check;
 mod container;
 mod env;
 mod meta;
+mod mount;
 mod names;
 mod network;
 mod objects;

@@ -244,8 +244,8 @@ mod tests {
 
     #[test]
     fn each_broken_part_has_its_own_message() {
-        #[expect(clippy::type_complexity)]
-        let table: [(&str, fn(&str) -> Vec<String>, usize); 30] = [
+        type Rule = fn(&str) -> Vec<String>;
+        let table: [(&str, Rule, usize); 30] = [
             ("my-name", label, 0),
             ("a", label, 0),
             ("123", label, 0),

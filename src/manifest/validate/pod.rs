@@ -293,8 +293,8 @@ fn annotations(check: &mut Check<'_>, metadata: &ObjectMeta, spec: &PodSpec) {
     let path = Path::ROOT.child("metadata");
     let path = path.child("annotations");
     if let Some(cost) = metadata.annotations.get(DELETION_COST) {
-        let is_plain = cost == "0" || !cost.trim_start_matches('-').starts_with(['0', '+']);
-        if cost.starts_with('+') || !is_plain || cost.parse::<i32>().is_err() {
+        let is_plain = cost == "0" || cost.starts_with(|c| matches!(c, '-' | '1'..='9'));
+        if !is_plain || cost.parse::<i32>().is_err() {
             check.invalid(&path.key(DELETION_COST), cost, "must be a 32bit integer");
         }
     }

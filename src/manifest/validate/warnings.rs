@@ -1,6 +1,6 @@
 //! What the API server accepts but warns of.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::manifest::types::{Container, ContainerPort, PodSpec};
 
@@ -35,7 +35,7 @@ pub(in crate::manifest) fn warnings(spec: &PodSpec) -> Vec<String> {
 }
 
 fn host_aliases(spec: &PodSpec, found: &mut Vec<String>) {
-    let mut known = std::collections::BTreeSet::new();
+    let mut known = BTreeSet::new();
     for (index, alias) in spec.host_aliases.iter().enumerate() {
         if !known.insert(alias.ip.as_str()) {
             found.push(format!("spec.hostAliases[{index}].ip: duplicate ip {:?}", alias.ip));
@@ -44,20 +44,17 @@ fn host_aliases(spec: &PodSpec, found: &mut Vec<String>) {
 }
 
 fn duplicate_env(container: &Container, path: &str, found: &mut Vec<String>) {
-    let mut values: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut known = BTreeSet::new();
     for (index, var) in container.env.iter().enumerate() {
-        let is_hiding = values.get(var.name.as_str()).is_some_and(|earlier| {
-            // A definition built on the one before it is meant.
-            !var.value.contains(&format!("$({})", var.name)) || *earlier == var.value
-        });
-        if is_hiding {
+        // A definition that builds on the one before it is meant.
+        let is_built_on = var.value.contains(&format!("$({})", var.name));
+        if !known.insert(var.name.as_str()) && !is_built_on {
             found.push(format!(
                 "{path}.env[{index}]: hides previous definition of {:?}, which may be dropped \
                  when using apply",
                 var.name
             ));
         }
-        values.insert(&var.name, &var.value);
     }
 }
 
