@@ -50,6 +50,11 @@ fn pod_fields(check: &mut Check<'_>, spec: &PodSpec, path: &Path<'_>) {
     }
     let fields = [
         (
+            "hostUsers",
+            spec.host_users == Some(false),
+            "pods get no user namespace of their own yet",
+        ),
+        (
             "schedulingGates",
             !spec.scheduling_gates.is_empty(),
             "no controller here would ever clear a scheduling gate",

@@ -372,6 +372,10 @@ fn what_no_machine_can_honour_is_refused_by_its_field() {
             "spec.containers[0].ports[0].hostPort: Not supported by podrt: ports of the machine are not mapped yet; use the pod's own address or hostNetwork (pod.yaml:8:43)",
         ),
         (
+            "  hostUsers: false\n",
+            "spec.hostUsers: Not supported by podrt: pods get no user namespace of their own yet (pod.yaml:8:14)",
+        ),
+        (
             "  runtimeClassName: gvisor\n",
             "spec.runtimeClassName: Not supported by podrt: RuntimeClass \"gvisor\" not found: podrt runs every pod itself (pod.yaml:8:21)",
         ),
