@@ -9,19 +9,19 @@ use oci_spec::runtime::{LinuxPersonality, LinuxSeccomp, Process};
 
 use super::console;
 use super::error::{Error, Result};
-use super::init::channel::{self, ParentEnd};
+use super::init::channel;
 use super::init::child::{ExecPlan, run_exec};
 use super::init::process::{ProcessPlan, Surroundings};
 use super::machine::{Ends, Machine, Order};
 use super::namespace::Namespace;
+use super::newborn::{Newborn, write_pid_file};
 use super::options::{Console, Exec, ExecOptions, Stdio};
 use super::plan::invalid;
-use super::record::{Record, StateDir, cgroup_error, store_error};
+use super::record::{Record, StateDir, cgroup_error};
 use super::state::Status;
 use crate::cgroup::Cgroup;
-use crate::model::{ContainerId, Signal};
-use crate::store::atomic::{self, Durability};
-use crate::sys::process::{self, Clone, CloneArgs, CloneFlags, Wait};
+use crate::model::ContainerId;
+use crate::sys::process::{self, Clone, CloneArgs, CloneFlags};
 use crate::sys::{SyscallError, prctl};
 
 /// The session keyring of a container, which its exec'd processes share.
@@ -46,10 +46,8 @@ pub struct Target {
 /// An exec under way. Dropping it before the end kills the process.
 #[derive(Debug)]
 pub struct Executing {
-    process: Option<OwnedFd>,
+    newborn: Newborn,
     pid: Pid,
-    machine: Machine,
-    channel: ParentEnd,
     console: Console,
     master: Option<OwnedFd>,
     pid_file: Option<std::path::PathBuf>,
@@ -105,10 +103,12 @@ impl Target {
                 run_exec(&exec, &child_end)
             }
             Clone::Parent { pid, pidfd } => Ok(Executing {
-                process: Some(pidfd),
+                newborn: Newborn::new(
+                    pidfd,
+                    parent_end,
+                    Machine::new(Ends::WithExec, self.kinds.contains(CloneFlags::NEWPID)),
+                ),
                 pid,
-                machine: Machine::new(Ends::WithExec, self.kinds.contains(CloneFlags::NEWPID)),
-                channel: parent_end,
                 console: options.console,
                 master: None,
                 pid_file: options.pid_file,
@@ -231,7 +231,7 @@ impl Executing {
     /// Readable when [`advance`](Self::advance) has something to do.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.channel.fd()
+        self.newborn.fd()
     }
 
     /// Handles what the process has said meanwhile; blocks when it has said
@@ -240,13 +240,9 @@ impl Executing {
     /// # Errors
     /// What failed, [`Error::Step`] inside.
     pub fn advance(&mut self) -> Result<Option<Exec>> {
-        let message = self.channel.receive().map_err(Error::call("hear of the new process"))?;
-        match self.machine.handle(message)? {
+        match self.newborn.next()? {
             Order::Adopt { pid, pidfd } => {
-                if let Some(first) = self.process.replace(pidfd) {
-                    process::wait_pidfd(first.as_fd(), Wait::Block)
-                        .map_err(Error::call("reap the first process"))?;
-                }
+                self.newborn.adopt(pidfd)?;
                 self.pid = pid;
             }
             Order::ForwardConsole(master) => match &self.console {
@@ -258,27 +254,11 @@ impl Executing {
             }
             Order::Wait | Order::WriteMappings | Order::RunHooks => {}
         }
-        if !self.machine.is_finished() {
+        if !self.newborn.is_finished() {
             return Ok(None);
         }
-        if let Some(path) = &self.pid_file {
-            let text = self.pid.as_raw().to_string();
-            atomic::write_with_mode(path, text.as_bytes(), 0o644, Durability::Volatile)
-                .map_err(|error| store_error(&error))?;
-        }
-        Ok(self.process.take().map(|pidfd| Exec {
-            pid: self.pid,
-            pidfd,
-            console: self.master.take(),
-        }))
-    }
-}
-
-impl Drop for Executing {
-    fn drop(&mut self) {
-        if let Some(pidfd) = &self.process {
-            let _ = process::pidfd_send_signal(pidfd.as_fd(), Signal::KILL);
-            let _ = process::wait_pidfd(pidfd.as_fd(), Wait::Block);
-        }
+        write_pid_file(self.pid_file.as_deref(), self.pid)?;
+        let pidfd = self.newborn.finish()?;
+        Ok(Some(Exec { pid: self.pid, pidfd, console: self.master.take() }))
     }
 }

@@ -112,7 +112,7 @@ pub fn features() -> Value {
                 "enabled": true,
                 "actions": SECCOMP_ACTIONS,
                 "operators": SECCOMP_OPERATORS,
-                "archs": [format!("{:?}", super::init::process::native_arch())],
+                "archs": [super::init::process::native_arch()],
             },
             "apparmor": {"enabled": true},
             "selinux": {"enabled": true},
@@ -145,6 +145,8 @@ mod tests {
         assert!(has(&features["linux"]["namespaces"], "user"));
         assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
         assert!(has(&features["linux"]["capabilities"], "CAP_SYS_ADMIN"));
+        let arch = features["linux"]["seccomp"]["archs"][0].as_str().unwrap();
+        assert!(arch.starts_with("SCMP_ARCH_"), "{arch}");
         assert!(features["ociVersionMin"].is_string() && features["ociVersionMax"].is_string());
     }
 }

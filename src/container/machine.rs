@@ -87,6 +87,11 @@ impl Machine {
         }
     }
 
+    /// True while another process is to take over that has not been heard of.
+    pub(super) fn awaits_hop(&self) -> bool {
+        self.awaits_hop
+    }
+
     /// True when all is done. The two processes of a hop speak over one
     /// channel, in no fixed order.
     pub(super) fn is_finished(&self) -> bool {

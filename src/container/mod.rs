@@ -19,9 +19,12 @@ pub mod verbs;
 
 mod console;
 mod devices;
+mod draft;
 mod hooks;
 mod init;
 mod machine;
+mod newborn;
+mod outset;
 mod plan;
 mod proc_mount;
 mod record;

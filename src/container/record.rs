@@ -10,8 +10,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
@@ -60,17 +61,13 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// A record in the current form.
-    #[expect(clippy::too_many_arguments, reason = "one field each")]
+    /// A record in the current form, of a container whose process, folders and
+    /// owner are still to be filled in.
     pub(super) fn new(
         id: ContainerId,
         spec: &Spec,
-        bundle: PathBuf,
-        rootfs: PathBuf,
-        owner: Option<PodUid>,
         cgroup: String,
         cgroup_driver: CgroupDriver,
-        own_pid: bool,
     ) -> Self {
         let late = |hooks: &oci_spec::runtime::Hooks| {
             [hooks.poststart(), hooks.poststop()].into_iter().flatten().any(|list| !list.is_empty())
@@ -81,15 +78,15 @@ impl Record {
             id,
             pid: 0,
             start_time: 0,
-            bundle,
-            rootfs,
+            bundle: PathBuf::new(),
+            rootfs: PathBuf::new(),
             created: crate::sys::clock::now().wall.rfc3339_nanos(),
             annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
             uid: nix::unistd::getuid().as_raw(),
-            owner,
+            owner: None,
             cgroup,
             cgroup_driver,
-            own_pid,
+            own_pid: false,
             late_hooks: spec.hooks().as_ref().is_some_and(late),
         }
     }
@@ -175,7 +172,7 @@ impl StateDir {
     /// [`Error::Exists`].
     pub(super) fn claim(state_root: &Path, id: &ContainerId) -> Result<Self> {
         let dir = Self::of(state_root, id);
-        let make = || fs::DirBuilder::new().mode(0o711).create(&dir.0);
+        let make = || fs::DirBuilder::new().mode(0o700).create(&dir.0);
         let made = match make() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 atomic::create_dirs_with_mode(state_root, 0o711, Durability::Volatile)
@@ -210,7 +207,14 @@ impl StateDir {
         let bytes = serde_json::to_vec(spec)
             .map_err(|error| Error::Parse { path: path.clone(), problem: error.to_string() })?;
         // Written once, before state.json says that the container is there.
-        fs::write(&path, bytes).map_err(|error| self.failed("write", "config.json", &error))
+        // Environments hold secrets: for root's eyes only.
+        fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| file.write_all(&bytes))
+            .map_err(|error| self.failed("write", "config.json", &error))
     }
 
     /// Removes it with all its files. Gone is removed.

@@ -1,6 +1,7 @@
 //! The only room with `unsafe` and raw system calls. Everything here is a thin,
 //! typed wrapper; what to do with it is decided elsewhere.
 
+pub mod arena;
 pub mod bpf;
 pub mod cgroupfs;
 pub mod clock;

@@ -379,6 +379,15 @@ pub fn set_domainname(name: &str) -> Result<(), SyscallError> {
     cerr(result.into(), "setdomainname", || format!("{name:?}")).map(drop)
 }
 
+/// Gives SIGCHLD its default action: where a caller ignored it, the kernel
+/// would reap our children before we can ask for their status.
+pub fn default_sigchld() {
+    // SAFETY: SIG_DFL is a valid action for a valid signal.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+    }
+}
+
 /// Unblocks every signal and gives every one its default action: what the
 /// caller of podrt ignored or blocked is no business of the container.
 pub fn reset_signals() {

@@ -10,10 +10,12 @@ use serde_json::Value;
 
 use super::report::Failure;
 use crate::sys::error::describe;
-use crate::sys::{exec_view, fd};
+use crate::sys::{exec_view, fd, prctl};
 
-/// Goes on only from a file that a container cannot write to.
+/// Goes on only from a file that a container cannot write to, and with
+/// children that wait to be asked.
 pub fn protect() -> Result<(), Failure> {
+    prctl::default_sigchld();
     exec_view::ensure().map_err(|source| Failure::Call { doing: "protect own file", source })
 }
 

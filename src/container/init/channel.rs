@@ -2,7 +2,7 @@
 //! of a SEQPACKET pair, and the same form on the pipe or fifo that carries the
 //! result of exec.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
@@ -140,6 +140,12 @@ impl ParentEnd {
             Err(error) if error.errno == Errno::EPIPE => Ok(()),
             result => result,
         }
+    }
+
+    /// The child hears no more: one that waits for us fails.
+    pub(in super::super) fn hang_up(&self) {
+        use nix::sys::socket::{Shutdown, shutdown};
+        let _ = shutdown(self.0.as_raw_fd(), Shutdown::Write);
     }
 
     pub(in super::super) fn fd(&self) -> BorrowedFd<'_> {

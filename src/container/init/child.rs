@@ -30,8 +30,6 @@ pub(in super::super) struct InitPlan {
     pub(in super::super) namespaces: NamespacePlan,
     /// Lines for timens_offsets.
     pub(in super::super) time_offsets: Option<String>,
-    /// `cgroup.procs` of v1 hierarchies.
-    pub(in super::super) join_cgroups: Vec<OwnedFd>,
     pub(in super::super) hostname: Option<String>,
     pub(in super::super) domainname: Option<String>,
     /// Files below /proc with their values.
@@ -42,6 +40,13 @@ pub(in super::super) struct InitPlan {
     pub(in super::super) rootfs: RootfsPlan,
     pub(in super::super) process: ProcessPlan,
     pub(in super::super) stdio: Option<[OwnedFd; 3]>,
+}
+
+/// What the maker has set up for its entry.
+#[derive(Debug)]
+pub(in super::super) struct Entrance {
+    /// `cgroup.procs` of v1 hierarchies.
+    pub(in super::super) join_cgroups: Vec<OwnedFd>,
     pub(in super::super) gate: OwnedFd,
     /// Where a failure after the gate is written.
     pub(in super::super) status: OwnedFd,
@@ -85,12 +90,12 @@ pub(in super::super) struct ExecPlan<'a> {
 }
 
 /// Runs the container's first process.
-pub(in super::super) fn run_init(mut plan: InitPlan, channel: &ChildEnd) -> ! {
-    match set_up_init(&mut plan, channel) {
+pub(in super::super) fn run_init(mut plan: InitPlan, entrance: &Entrance, channel: &ChildEnd) -> ! {
+    match set_up_init(&mut plan, entrance, channel) {
         Ok(program) => {
-            if wait_at_gate(&plan.gate) {
+            if wait_at_gate(&entrance.gate) {
                 let error = leave_for(&plan, &program);
-                let _ = nix::unistd::write(&plan.status, &channel::encode_failure(&error));
+                let _ = nix::unistd::write(&entrance.status, &channel::encode_failure(&error));
             }
         }
         Err(error) => channel.failed(&error),
@@ -108,8 +113,8 @@ pub(in super::super) fn run_exec(plan: &ExecPlan, channel: &ChildEnd) -> ! {
     process::exit_now(1)
 }
 
-fn set_up_init(plan: &mut InitPlan, channel: &ChildEnd) -> Step<Program> {
-    let proc = prepare(&plan.join_cgroups)?;
+fn set_up_init(plan: &mut InitPlan, entrance: &Entrance, channel: &ChildEnd) -> Step<Program> {
+    let proc = prepare(&entrance.join_cgroups)?;
     if !plan.namespaces.clones_user() {
         plan.process.limit(&proc)?;
     }
@@ -137,7 +142,8 @@ fn set_up_init(plan: &mut InitPlan, channel: &ChildEnd) -> Step<Program> {
     let program = become_process(&plan.process, &proc, channel)?;
     drop(proc);
     if plan.namespaces.hop == Hop::Late {
-        let keep = [channel.fd().as_raw_fd(), plan.gate.as_raw_fd(), plan.status.as_raw_fd()];
+        let keep = [channel.fd(), entrance.gate.as_fd(), entrance.status.as_fd()];
+        let keep = keep.map(|fd| fd.as_raw_fd());
         close_others(&plan.process, &keep);
         hop(channel)?;
     }
