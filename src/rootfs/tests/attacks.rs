@@ -1,12 +1,9 @@
 //! Images and neighbours that mean harm.
 
 use std::fs;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use nix::sched::{CloneFlags, unshare};
-use oci_spec::runtime::Spec;
 use serde_json::json;
 
 use super::super::*;

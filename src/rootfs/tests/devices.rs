@@ -1,11 +1,9 @@
 //! Device nodes and terminals.
 
 use std::fs;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
 
-use nix::sched::{CloneFlags, unshare};
 use oci_spec::runtime::Spec;
 use serde_json::json;
 

@@ -5,8 +5,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use nix::sched::{CloneFlags, unshare};
-use oci_spec::runtime::Spec;
 use serde_json::json;
 
 use super::super::*;

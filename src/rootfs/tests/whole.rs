@@ -1,8 +1,7 @@
 //! The default bundle, the change of root, and what a container sees of it all.
 
 use std::fs;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use nix::sched::{CloneFlags, unshare};
