@@ -114,6 +114,16 @@ impl Cgroup {
         Self { path: "/".to_owned(), here: mounts.clone(), mounts }.entry()
     }
 
+    /// Moves a process to the root of every hierarchy, so that it keeps no
+    /// cgroup of podrt's from going. A process that is gone is no error.
+    ///
+    /// # Errors
+    /// [`Error::Detect`], [`Error::File`].
+    pub fn move_to_root(pid: i32) -> Result<(), Error> {
+        let mounts = Layout::detect()?;
+        mounts.directories().try_for_each(|root| processes::move_into(root, pid))
+    }
+
     /// Fds by which a new process enters.
     ///
     /// # Errors

@@ -51,6 +51,14 @@ fn collect(folder: &Path, pids: &mut Vec<i32>) -> Result<(), Error> {
     children(folder)?.iter().try_for_each(|child| collect(child, pids))
 }
 
+/// Moves a process into one cgroup of one hierarchy; one that is gone need not.
+pub(super) fn move_into(folder: &Path, pid: i32) -> Result<(), Error> {
+    match file::write(&folder.join("cgroup.procs"), &pid.to_string()) {
+        Err(Error::File { source, .. }) if source.errno == Errno::ESRCH => Ok(()),
+        result => result,
+    }
+}
+
 /// The cgroups directly below.
 pub(super) fn children(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = match std::fs::read_dir(folder) {

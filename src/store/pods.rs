@@ -198,15 +198,6 @@ impl PodStore {
         self.sweep()
     }
 
-    /// True when no pod has a record: whoever removed the last one may remove
-    /// what all pods share.
-    ///
-    /// # Errors
-    /// As for [`PodStore::list`].
-    pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.list()?.is_empty())
-    }
-
     fn record(&self, uid: PodUid) -> PodRecord {
         let dir = self.dir.join(uid.as_str());
         PodRecord { uid, dir }
@@ -466,7 +457,7 @@ mod tests {
     #[test]
     fn an_empty_root_has_no_pods_and_reading_it_makes_nothing() {
         let (dir, store) = store();
-        assert!(store.list().unwrap().is_empty() && store.is_empty().unwrap());
+        assert!(store.list().unwrap().is_empty());
         assert_eq!(store.find(&key("default", "web")), Ok(None));
         store.remove(&PodUid::new("u").unwrap()).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -548,7 +539,7 @@ mod tests {
         fs::create_dir(record.dir().join("sub")).unwrap();
         store.remove(record.uid()).unwrap();
         store.remove(record.uid()).unwrap();
-        assert!(!record.exists() && store.is_empty().unwrap());
+        assert!(!record.exists() && store.list().unwrap().is_empty());
         assert!(matches!(record.plan(), Err(Error::NoSuchPod { .. })));
         assert!(record.write_status(&status()).unwrap_err().is_missing_file());
         assert!(matches!(record.is_supervised(), Err(Error::NoSuchPod { .. })));

@@ -18,6 +18,7 @@ mod log;
 mod probe;
 mod process;
 mod shim;
+mod shims_cgroup;
 mod spawn;
 mod teardown;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 use super::event_loop::{End, Shim};
 use super::log::journal::Journal;
 use super::spawn::LISTENER_KEY;
-use super::{teardown, trace};
+use super::{shims_cgroup, teardown, trace};
 use crate::lifecycle::{Event, PodMachine, Snapshot};
 use crate::model::PodUid;
 use crate::store::{PodRecord, PodStore};
@@ -150,6 +150,9 @@ impl Shim {
                 break;
             }
         }
+        // A keeper that was killed is no longer the parent.
+        let own = [std::os::unix::process::parent_id(), std::process::id()];
+        shims_cgroup::leave(&own.map(u32::cast_signed));
         Ok(())
     }
 }

@@ -6,12 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::LinuxResources;
-
 use super::client::Client;
 use super::control::socket;
 use super::error::{Error, Result};
-use crate::cgroup::{self, Cgroup};
+use super::shims_cgroup::{self, Entrance};
 use crate::model::plan::PodPlan;
 use crate::store::{PodRecord, PodStore};
 use crate::sys::keeper::{self, SpawnArgs};
@@ -19,9 +17,6 @@ use crate::sys::{SyscallError, exec_view};
 
 /// The keeper holds the control socket under this key.
 pub(super) const LISTENER_KEY: &str = "control";
-/// Where keepers and shims live: outside the pods, so that neither a pod's
-/// limits nor the end of the caller's session take them.
-pub(super) const SHIMS_CGROUP: &str = "/podrt/shims";
 /// As the kubelet's own.
 const OOM_SCORE_ADJ: i32 = -999;
 
@@ -61,7 +56,7 @@ fn start(
     let failed = |step| move |cause| Error::Launch { step, cause };
     let listener = socket::listener(record.dir())?;
     let log = open_log(record.dir()).map_err(failed("open shim.log"))?;
-    let entry = shims_cgroup()?;
+    let Entrance { entry, lock } = shims_cgroup::enter()?;
     let args = shim_arguments(plan);
     let env: Vec<String> =
         options.log_level.iter().map(|level| format!("PODRT_LOG={level}")).collect();
@@ -77,6 +72,7 @@ fn start(
         oom_score_adj: OOM_SCORE_ADJ,
     })
     .map_err(failed("start keeper"))?;
+    drop(lock);
     drop(listener);
     let client = Client::connect(&plan.roots, &plan.uid)?;
     client.ok_or_else(|| Error::NoAnswer { uid: plan.uid.clone() })
@@ -118,13 +114,4 @@ fn open_log(pod_run: &Path) -> std::result::Result<File, SyscallError> {
         .mode(0o600)
         .open(&path)
         .map_err(|e: io::Error| SyscallError::from_io("open", path.display().to_string(), &e))
-}
-
-/// The way into the cgroup of all keepers and shims of the machine.
-fn shims_cgroup() -> Result<cgroup::Entry> {
-    let cgroup = match Cgroup::create(SHIMS_CGROUP, &LinuxResources::default()) {
-        Err(cgroup::Error::InUse { .. }) => Cgroup::open(SHIMS_CGROUP)?,
-        result => result?,
-    };
-    Ok(cgroup.entry()?)
 }

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use super::driver::remove_remains;
 use super::error::{Error, Result};
-use super::spawn::SHIMS_CGROUP;
-use crate::cgroup::Cgroup;
+use super::shims_cgroup;
 use crate::model::{PodUid, Roots};
 use crate::store::{PodRecord, PodStore};
 use crate::sys::SyscallError;
@@ -28,21 +27,8 @@ pub fn remove_ended(roots: &Roots, uid: &PodUid) -> Result<()> {
         remove_tree(&plan.roots.pod_logs(&plan.namespace, &plan.name, uid))?;
     }
     pods.remove(uid)?;
-    if pods.is_empty()? {
-        remove_shims_cgroup();
-    }
+    shims_cgroup::remove_if_empty();
     Ok(())
-}
-
-/// What all pods of the machine share goes with the last of them; as long as
-/// another root's pods are there, it stays.
-fn remove_shims_cgroup() {
-    if let Ok(cgroup) = Cgroup::open(SHIMS_CGROUP)
-        && cgroup.pids().is_ok_and(|pids| pids.is_empty())
-    {
-        // A pod that starts just now keeps it.
-        let _ = cgroup.remove_up_to("/podrt");
-    }
 }
 
 fn remove_tree(path: &Path) -> Result<()> {
