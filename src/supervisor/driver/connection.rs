@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 
+use crate::supervisor::probe::grpc::{self, Call, Fed, Health};
 use crate::supervisor::probe::http::{self, Agent, Answer, Response};
 use crate::supervisor::probe::url::{Url, bracketed};
 use crate::sys::error::describe;
@@ -52,22 +53,28 @@ pub enum Step {
     Wait(Interest),
     Connected,
     Answered(Answer),
+    Health(Health),
     /// In the words of Go's client, without the `Get "…": ` in front.
     Failed(String),
 }
 
 impl Connection {
-    /// Begins to connect, and to ask for `url` if there is one.
+    /// Begins to connect and to talk.
     ///
     /// # Errors
     /// In the words of Go's dialler.
-    pub fn begin(address: SocketAddr, ask: Option<Asked<'_>>) -> Result<Self, String> {
+    pub fn begin(address: SocketAddr, talk: Talk<'_>) -> Result<Self, String> {
         let socket = begin_connect(address).map_err(|error| dial_error(address, error.errno))?;
-        let state = match ask {
-            None => State::Knocking,
-            Some(Asked { url, headers, agent }) => {
-                State::Connecting { request: http::request(url, headers, agent) }
-            }
+        let state = match talk {
+            Talk::Knock => State::Knocking,
+            Talk::Http(Asked { url, headers, agent }) => State::Connecting {
+                request: http::request(url, headers, agent),
+                dialogue: Dialogue::Http(Response::default()),
+            },
+            Talk::Grpc(service) => State::Connecting {
+                request: grpc::request(&address.to_string(), service),
+                dialogue: Dialogue::Grpc(Call::default()),
+            },
         };
         Ok(Self { socket, address, state })
     }
@@ -75,52 +82,57 @@ impl Connection {
     /// Goes on as far as the kernel lets it.
     pub fn step(&mut self) -> Step {
         loop {
-            match &mut self.state {
-                State::Knocking => {
-                    return match self.connected() {
-                        Ok(()) => Step::Connected,
-                        Err(message) => Step::Failed(message),
-                    };
-                }
-                State::Connecting { request } => {
-                    let request = std::mem::take(request);
-                    if let Err(message) = self.connected() {
-                        return Step::Failed(message);
-                    }
-                    self.state = State::Sending { request, sent: 0 };
-                }
-                State::Sending { request, sent } => {
-                    match self.socket.write(&request[*sent..]) {
-                        Ok(count) => *sent += count,
-                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                            return Step::Wait(Interest::Write);
-                        }
-                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                        Err(e) => return Step::Failed(self.io_error("write", &e)),
-                    }
-                    if *sent == request.len() {
-                        self.state = State::Receiving { response: Response::default() };
-                    }
-                }
-                State::Receiving { response } => {
-                    let mut bytes = [0; 4096];
-                    let answer = match self.socket.read(&mut bytes) {
-                        Ok(0) => response.close().map(Some),
-                        Ok(count) => response.feed(&bytes[..count]),
-                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                            return Step::Wait(Interest::Read);
-                        }
-                        Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                        Err(e) => return Step::Failed(self.io_error("read", &e)),
-                    };
-                    match answer {
-                        Ok(None) => {}
-                        Ok(Some(answer)) => return Step::Answered(answer),
-                        Err(malformed) => return Step::Failed(malformed.to_string()),
-                    }
-                }
+            let state = std::mem::replace(&mut self.state, State::Knocking);
+            let (next, step) = match state {
+                State::Knocking => match self.connected() {
+                    Ok(()) => return Step::Connected,
+                    Err(message) => return Step::Failed(message),
+                },
+                State::Connecting { request, dialogue } => match self.connected() {
+                    Ok(()) => (State::Sending { request, sent: 0, dialogue }, None),
+                    Err(message) => return Step::Failed(message),
+                },
+                State::Sending { request, sent, dialogue } => self.send(request, sent, dialogue),
+                State::Receiving { dialogue } => self.receive(dialogue),
+            };
+            self.state = next;
+            if let Some(step) = step {
+                return step;
             }
         }
+    }
+
+    fn send(&mut self, request: Vec<u8>, sent: usize, dialogue: Dialogue) -> (State, Option<Step>) {
+        let (sent, step) = match self.socket.write(&request[sent..]) {
+            Ok(count) => (sent + count, None),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                (sent, Some(Step::Wait(Interest::Write)))
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => (sent, None),
+            Err(e) => (sent, Some(Step::Failed(self.io_error("write", &e)))),
+        };
+        if sent == request.len() {
+            return (State::Receiving { dialogue }, step);
+        }
+        (State::Sending { request, sent, dialogue }, step)
+    }
+
+    fn receive(&mut self, mut dialogue: Dialogue) -> (State, Option<Step>) {
+        let mut bytes = [0; 4096];
+        let step = match self.socket.read(&mut bytes) {
+            Ok(0) => Some(dialogue.close()),
+            Ok(count) => {
+                let (replies, step) = dialogue.feed(&bytes[..count]);
+                // Acknowledgements: a peer that does not read them does not
+                // answer either.
+                let _ = self.socket.write(&replies);
+                step
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Some(Step::Wait(Interest::Read)),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => None,
+            Err(e) => Some(Step::Failed(self.io_error("read", &e))),
+        };
+        (State::Receiving { dialogue }, step)
     }
 
     fn connected(&self) -> Result<(), String> {
@@ -136,10 +148,42 @@ impl Connection {
         format!("{call} tcp {own}->{}: {call}: {text}", self.address)
     }
 
+    /// True once the other side has taken the connection.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        matches!(self.state, State::Sending { .. } | State::Receiving { .. })
+    }
+
     /// The text of a connection that did not come up in time.
     #[must_use]
     pub fn dial_timeout(&self) -> String {
         format!("dial tcp {}: i/o timeout", self.address)
+    }
+}
+
+impl Dialogue {
+    /// What to send back, and what is known now.
+    fn feed(&mut self, bytes: &[u8]) -> (Vec<u8>, Option<Step>) {
+        match self {
+            Self::Http(response) => match response.feed(bytes) {
+                Ok(answer) => (Vec::new(), answer.map(Step::Answered)),
+                Err(malformed) => (Vec::new(), Some(Step::Failed(malformed.to_string()))),
+            },
+            Self::Grpc(call) => match call.feed(bytes) {
+                Fed::Send(replies) => (replies, None),
+                Fed::Done(health) => (Vec::new(), Some(Step::Health(health))),
+            },
+        }
+    }
+
+    fn close(&mut self) -> Step {
+        match self {
+            Self::Http(response) => match response.close() {
+                Ok(answer) => Step::Answered(answer),
+                Err(malformed) => Step::Failed(malformed.to_string()),
+            },
+            Self::Grpc(call) => Step::Health(call.close()),
+        }
     }
 }
 

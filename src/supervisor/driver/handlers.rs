@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use super::connection::{Asked, Connection, Step, host_port};
+use super::connection::{Asked, Connection, Step, Talk, host_port};
 use super::context::Context;
 use super::run::Run;
-use super::tasks::{self, Ask, Capture, Purpose, Task, Then, Work};
+use super::tasks::{self, Ask, Capture, Check, Purpose, Task, Then, Work};
 use super::{Driver, names};
 use crate::container::Target;
 use crate::lifecycle::Event;
@@ -17,6 +17,7 @@ use crate::lifecycle::event::{HookKind, Instance, ProbeKind, ProbeResult};
 use crate::model::ExitStatus;
 use crate::model::plan::{ContainerPlan, Handler, PortRef, ProbePlan};
 use crate::model::time::go_duration;
+use crate::supervisor::probe::grpc::{Health, code_name};
 use crate::supervisor::probe::http::{Agent, Answer};
 use crate::supervisor::probe::url::Url;
 use crate::supervisor::process::env;
@@ -26,6 +27,9 @@ use crate::sys::{SyscallError, fd};
 
 /// As Go's client, which the kubelet leaves at its default.
 const MAX_REDIRECTS: u32 = 10;
+
+/// gRPC's first wait before a refused connection is tried again.
+const GRPC_RETRY: Duration = Duration::from_secs(1);
 
 /// How a handler ended, before it is known what that means for a probe or a
 /// hook.
@@ -47,6 +51,13 @@ enum Outcome {
     },
     /// It was tried, and the other side or the network did not play along.
     Failed(String),
+    /// A health check was answered.
+    Checked(Health),
+    /// A health check was not answered in time.
+    CheckTimedOut {
+        address: SocketAddr,
+        connected: bool,
+    },
     /// Time ran out.
     TimedOut(String),
     /// It could not even be tried.
@@ -155,8 +166,9 @@ impl Driver {
             Handler::TcpSocket { host, port } => self
                 .target(container, host.as_deref(), port)
                 .and_then(|(host, port, inside)| self.begin_knock(id, host, port, inside, cx)),
-            Handler::Grpc { .. } => {
-                Err(Outcome::Impossible("grpc probes are not supported by this podrt".to_owned()))
+            Handler::Grpc { port, service } => {
+                let until_ns = deadline_ns.unwrap_or(u64::MAX);
+                self.begin_check(*port, service, until_ns)
             }
             Handler::Sleep { seconds } => {
                 let until = cx.now.boot_after(Duration::from_secs(u64::from(*seconds)));
@@ -168,10 +180,44 @@ impl Driver {
         match begun {
             Ok(work) => {
                 self.tasks.insert(id, Task { purpose, work, deadline_ns });
+                if matches!(handler, Handler::Grpc { .. }) {
+                    self.try_check(id, cx);
+                }
                 // What failed at once is told at once.
                 self.data_ready(id, cx);
             }
             Err(outcome) => self.report(purpose, outcome, cx),
+        }
+    }
+
+    fn begin_check(&self, port: u16, service: &str, until_ns: u64) -> Result<Work, Outcome> {
+        let own = self.sandbox.as_ref().and_then(|sandbox| sandbox.pod_ips.first());
+        let ip = own.and_then(|ip| ip.parse().ok());
+        let check = Check {
+            address: SocketAddr::new(ip.unwrap_or(Ipv4Addr::LOCALHOST.into()), port),
+            inside: ip.is_none(),
+            service: service.to_owned(),
+            until_ns,
+        };
+        Ok(Work::Grpc { connection: None, check: Box::new(check) })
+    }
+
+    /// Connects for a health check, or sets the time to try again: a refused
+    /// connection is no answer before the time is over.
+    fn try_check(&mut self, id: TaskId, cx: &mut Context<'_>) {
+        let Some(Task { work: Work::Grpc { check, .. }, .. }) = self.tasks.get_mut(id) else {
+            return;
+        };
+        let (address, inside, until_ns) = (check.address, check.inside, check.until_ns);
+        let service = check.service.clone();
+        let talk = Talk::Grpc(&service);
+        let made = self.connect(id, address, talk, inside, cx).ok();
+        if let Some(task) = self.tasks.get_mut(id)
+            && let Work::Grpc { connection, .. } = &mut task.work
+        {
+            let again_ns = cx.now.boot_after(GRPC_RETRY);
+            task.deadline_ns = Some(if made.is_some() { until_ns } else { until_ns.min(again_ns) });
+            *connection = made;
         }
     }
 
@@ -231,7 +277,8 @@ impl Driver {
         let Some(ip) = literal(&host) else {
             return resolve(id, Then::Knock { host, port }, cx);
         };
-        self.connect(id, SocketAddr::new(ip, port), None, inside, cx).map(Work::Knock)
+        let address = SocketAddr::new(ip, port);
+        self.connect(id, address, Talk::Knock, inside, cx).map(Work::Knock)
     }
 
     fn begin_ask(&self, id: TaskId, ask: Box<Ask>, cx: &Context<'_>) -> Result<Work, Outcome> {
@@ -255,7 +302,8 @@ impl Driver {
         cx: &Context<'_>,
     ) -> Result<Work, Outcome> {
         let address = SocketAddr::new(ip, ask.url.port());
-        let connection = self.connect(id, address, Some(&ask), ask.inside, cx);
+        let asked = Asked { url: &ask.url, headers: &ask.headers, agent: ask.agent };
+        let connection = self.connect(id, address, Talk::Http(asked), ask.inside, cx);
         match connection {
             Ok(connection) => Ok(Work::Http { connection, ask }),
             Err(Outcome::Failed(cause)) => Err(Outcome::Failed(get_error(&ask.url, &cause))),
@@ -267,15 +315,11 @@ impl Driver {
         &self,
         id: TaskId,
         address: SocketAddr,
-        ask: Option<&Ask>,
+        talk: Talk<'_>,
         inside: bool,
         cx: &Context<'_>,
     ) -> Result<Connection, Outcome> {
-        let begin = || {
-            let ask =
-                ask.map(|ask| Asked { url: &ask.url, headers: &ask.headers, agent: ask.agent });
-            Connection::begin(address, ask).map_err(Outcome::Failed)
-        };
+        let begin = || Connection::begin(address, talk).map_err(Outcome::Failed);
         let connection = match (&self.sandbox, inside) {
             (Some(sandbox), true) => {
                 sandbox.inside_network(begin).map_err(Outcome::Impossible)??
@@ -339,12 +383,17 @@ impl Driver {
             }
             Work::Resolving { .. } => return self.resolved(id, cx),
             Work::Knock(connection) => (connection.step(), None),
+            Work::Grpc { connection: Some(connection), .. } => (connection.step(), None),
+            Work::Grpc { connection: None, .. } => return,
             Work::Http { connection, ask } => (connection.step(), Some(ask.url.clone())),
             Work::Sleep => return,
         };
         let outcome = match step {
             (Step::Wait(interest), _) => {
-                if let Work::Knock(connection) | Work::Http { connection, .. } = &task.work {
+                if let Work::Knock(connection)
+                | Work::Http { connection, .. }
+                | Work::Grpc { connection: Some(connection), .. } = &task.work
+                {
                     // It was added when it was made, and lives.
                     let _ = cx.epoll.modify(connection, interest, Token::TaskData(id));
                 }
@@ -353,10 +402,24 @@ impl Driver {
             (Step::Connected, _) => Outcome::Connected,
             (Step::Answered(answer), Some(url)) => return self.answered(id, answer, url, cx),
             (Step::Answered(_), None) => return,
+            (Step::Health(health), _) => Outcome::Checked(health),
+            (Step::Failed(_), None) if matches!(task.work, Work::Grpc { .. }) => {
+                return self.refused_check(id, cx);
+            }
             (Step::Failed(cause), Some(url)) => Outcome::Failed(get_error(&url, &cause)),
             (Step::Failed(cause), None) => Outcome::Failed(cause),
         };
         self.finish(id, outcome, cx);
+    }
+
+    /// The server of a health check is not there yet.
+    fn refused_check(&mut self, id: TaskId, cx: &mut Context<'_>) {
+        if let Some(task) = self.tasks.get_mut(id)
+            && let Work::Grpc { connection, check } = &mut task.work
+        {
+            *connection = None;
+            task.deadline_ns = Some(check.until_ns.min(cx.now.boot_after(GRPC_RETRY)));
+        }
     }
 
     /// Follows a redirect to the same host; everything else is the end.
@@ -404,7 +467,7 @@ impl Driver {
         };
         let begun = match (text.trim().parse::<IpAddr>(), then) {
             (Ok(ip), Then::Knock { port, .. }) => {
-                self.connect(id, SocketAddr::new(ip, port), None, false, cx).map(Work::Knock)
+                self.connect(id, SocketAddr::new(ip, port), Talk::Knock, false, cx).map(Work::Knock)
             }
             (Ok(ip), Then::Ask(ask)) => self.ask_at(id, ip, ask, cx),
             (Err(_), Then::Knock { .. }) => Err(Outcome::Failed(no_such_host(&host))),
@@ -421,11 +484,19 @@ impl Driver {
     /// Deadlines of tasks that have passed.
     pub fn expire_tasks(&mut self, cx: &mut Context<'_>) {
         for id in self.tasks.overdue(cx.now.boot_ns) {
+            if self.tasks.get_mut(id).is_some_and(|task| task.waits_to_retry(cx.now.boot_ns)) {
+                self.try_check(id, cx);
+                continue;
+            }
             let Some(task) = self.tasks.take(id) else { continue };
             let outcome = match &task.work {
                 Work::Sleep => Outcome::Slept,
                 Work::Entering { .. } | Work::Process { .. } => Outcome::TimedOut(String::new()),
                 Work::Knock(connection) => Outcome::Failed(connection.dial_timeout()),
+                Work::Grpc { connection, check } => Outcome::CheckTimedOut {
+                    address: check.address,
+                    connected: connection.as_ref().is_some_and(Connection::is_connected),
+                },
                 Work::Http { ask, .. } => Outcome::Failed(get_error(&ask.url, HTTP_TIMEOUT)),
                 Work::Resolving { then: Then::Ask(ask), .. } => {
                     Outcome::Failed(get_error(&ask.url, HTTP_TIMEOUT))
@@ -558,9 +629,42 @@ fn probe_result(outcome: Outcome, probe: Option<&ProbePlan>) -> ProbeResult {
         },
         Outcome::Elsewhere { answer } => ProbeResult::Warning(redirect_warning(&answer)),
         Outcome::Failed(message) => ProbeResult::Failure(message),
+        Outcome::Checked(health) => health_result(health),
+        Outcome::CheckTimedOut { address, connected } => {
+            let seconds = probe.map_or(1, |probe| probe.timeout_seconds);
+            let within = go_duration(Duration::from_secs(u64::from(seconds)));
+            ProbeResult::Failure(if connected {
+                format!("timeout: health rpc did not complete within {within}")
+            } else {
+                format!(
+                    "timeout: failed to connect service \"{address}\" within {within}: \
+                     context deadline exceeded"
+                )
+            })
+        }
         Outcome::TimedOut(_) => ProbeResult::Failure(timeout_text(probe)),
         Outcome::Impossible(message) => ProbeResult::Error(message),
     }
+}
+
+/// In the words of the kubelet's grpc probe.
+fn health_result(health: Health) -> ProbeResult {
+    const UNIMPLEMENTED: u32 = 12;
+    ProbeResult::Failure(match health {
+        Health::Serving => return ProbeResult::Success,
+        Health::Other(status) => format!("service unhealthy (responded with \"{status}\")"),
+        Health::Status { code: UNIMPLEMENTED, message } => format!(
+            "error: this server does not implement the grpc health protocol \
+             (grpc.health.v1.Health): {message}"
+        ),
+        Health::Status { code, message } => format!(
+            "error: health rpc probe failed: rpc error: code = {} desc = {message}",
+            code_name(code)
+        ),
+        Health::Broken(problem) => format!(
+            "error: health rpc probe failed: rpc error: code = Unavailable desc = {problem}"
+        ),
+    })
 }
 
 fn redirect_warning(answer: &Answer) -> String {
@@ -602,7 +706,9 @@ fn hook_result(
         Outcome::Connected
         | Outcome::Slept
         | Outcome::Answered { .. }
-        | Outcome::Elsewhere { .. } => return Ok(()),
+        | Outcome::Elsewhere { .. }
+        | Outcome::Checked(_)
+        | Outcome::CheckTimedOut { .. } => return Ok(()),
         Outcome::Failed(error) | Outcome::Impossible(error) | Outcome::TimedOut(error) => {
             (error, String::new())
         }

@@ -3,6 +3,7 @@
 //! and one deadline.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -53,6 +54,9 @@ pub enum Work {
     Knock(Connection),
     /// httpGet.
     Http { connection: Connection, ask: Box<Ask> },
+    /// grpc; without a connection while one that was refused waits to be tried
+    /// again.
+    Grpc { connection: Option<Connection>, check: Box<Check> },
     /// A host name is looked up by a process of its own.
     Resolving { process: OwnedFd, answer: OwnedFd, then: Then },
     /// A hook that sleeps: only its deadline counts.
@@ -69,6 +73,15 @@ pub struct Ask {
     pub agent: Agent,
     /// Connect from within the pod's network namespace.
     pub inside: bool,
+}
+
+/// A health check, until when it is tried.
+#[derive(Debug)]
+pub struct Check {
+    pub address: SocketAddr,
+    pub inside: bool,
+    pub service: String,
+    pub until_ns: u64,
 }
 
 /// What to do with a resolved address.
@@ -217,6 +230,14 @@ impl Capture {
     #[must_use]
     pub fn error_text(&self) -> String {
         String::from_utf8_lossy(&self.bytes[1]).into_owned()
+    }
+}
+
+impl Task {
+    /// True for a health check that was refused and has time for another try.
+    #[must_use]
+    pub fn waits_to_retry(&self, now_ns: u64) -> bool {
+        matches!(&self.work, Work::Grpc { connection: None, check } if check.until_ns > now_ns)
     }
 }
 
