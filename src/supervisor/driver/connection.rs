@@ -28,14 +28,32 @@ enum State {
     Knocking,
     Connecting {
         request: Vec<u8>,
+        dialogue: Dialogue,
     },
     Sending {
         request: Vec<u8>,
         sent: usize,
+        dialogue: Dialogue,
     },
     Receiving {
-        response: Response,
+        dialogue: Dialogue,
     },
+}
+
+/// What the other side is expected to say.
+#[derive(Debug)]
+enum Dialogue {
+    Http(Response),
+    Grpc(Call),
+}
+
+/// What a connection is made for.
+#[derive(Debug, Clone, Copy)]
+pub enum Talk<'a> {
+    Knock,
+    Http(Asked<'a>),
+    /// A health check of this service.
+    Grpc(&'a str),
 }
 
 /// What an httpGet handler asks of the server.

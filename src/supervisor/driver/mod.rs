@@ -4,14 +4,15 @@
 //! |---|---|
 //! | SetUpVolumes | [`volumes`] |
 //! | CreateSandbox, StopSandbox | [`sandbox`] |
-//! | StartContainer, CancelStart | [`start`], with [`mounts`], [`security`], [`sources`] |
+//! | StartContainer, CancelStart | [`start`], [`prepare`], with [`mounts`], [`security`], [`sources`] |
 //! | Signal, RemoveContainer | [`end`] |
-//! | RunProbe, RunHook and their cancelling | [`handlers`], on [`tasks`] |
+//! | RunProbe, RunHook and their cancelling | [`handlers`], [`asking`], [`outcome`], on [`tasks`] |
 //! | TearDown | [`teardown`] |
 //!
 //! Nothing here decides: an order that was carried out already (by a shim that
 //! was killed since) is answered from what is found.
 
+mod asking;
 mod connection;
 mod context;
 mod end;
@@ -20,7 +21,9 @@ mod inputs;
 mod message;
 mod mounts;
 mod names;
+mod outcome;
 mod output;
+mod prepare;
 mod requests;
 mod restore;
 mod run;

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::downward::{Facts, go_quote};
+use super::downward::Facts;
 use super::env_file;
 use crate::model::expansion::expand;
 use crate::model::plan::{ContainerPlan, EnvValue, EnvVar, ObjectKind, ObjectRef};
+use crate::model::quote::go_quoted;
 
 /// What containerd gives a process that nobody gave a PATH.
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -82,7 +83,7 @@ impl fmt::Display for EnvError {
                     ObjectKind::ConfigMap => "configmap",
                     ObjectKind::Secret => "secret",
                 };
-                write!(f, "{kind} {} not found", go_quote(&object.name))
+                write!(f, "{kind} {} not found", go_quoted(&object.name))
             }
             Self::KeyNotFound { object, namespace, key } => {
                 let kind = match object.kind {
@@ -96,8 +97,8 @@ impl fmt::Display for EnvError {
             Self::FileKeyNotFound { key, path } => write!(
                 f,
                 "environment variable key {} not found in file {}",
-                go_quote(key),
-                go_quote(path)
+                go_quoted(key),
+                go_quoted(path)
             ),
         }
     }
@@ -156,7 +157,7 @@ fn value(
             let cause = |cause| EnvError::EnvFile { cause };
             let text = sources.file(volume, path).map_err(cause)?;
             let found = env_file::find(&text, key)
-                .map_err(|_| cause(format!("invalid format in file {}", go_quote(path))))?;
+                .map_err(|_| cause(format!("invalid format in file {}", go_quoted(path))))?;
             if found.is_none() && !optional {
                 let (key, path) = (key.clone(), path.clone());
                 return Err(EnvError::FileKeyNotFound { key, path });
