@@ -184,6 +184,39 @@ impl World {
         }
     }
 
+    /// The pod's events as its record has them, each `REASON MESSAGE`, with the
+    /// container in front where it is about one: `main: Unhealthy …`.
+    #[track_caller]
+    pub fn events(&self, name: &str) -> Vec<String> {
+        let uid = self.pod(name)["metadata"]["uid"].as_str().expect("uid").to_owned();
+        let path = self.root().join("pods").join(uid).join("status.json");
+        // None was written before the pod began.
+        let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
+        let record: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let line = |event: &serde_json::Value| {
+            let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
+            let path = text("fieldPath");
+            let container = path.split_once('{').map(|(_, name)| name.trim_end_matches('}'));
+            let container = container.map(|name| format!("{name}: ")).unwrap_or_default();
+            format!("{container}{} {}", text("reason"), text("message"))
+        };
+        record["events"].as_array().expect("events").iter().map(line).collect()
+    }
+
+    /// Waits until the pod has exactly this event.
+    #[track_caller]
+    pub fn wait_event(&self, name: &str, seconds: u64, want: &str) {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            let events = self.events(name);
+            if events.iter().any(|event| event == want) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{want:?} is not among {events:#?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     fn note_pods(&self) {
         for folder in [self.root().join("pods"), self.data_root().join("pods")] {
             let Ok(entries) = fs::read_dir(folder) else { continue };

@@ -82,7 +82,7 @@ pub fn tcp_connect(words: &[String]) -> Outcome {
 }
 
 /// All addresses, of both families where there is IPv6.
-fn listen(port: &str) -> Result<TcpListener, String> {
+pub fn listen(port: &str) -> Result<TcpListener, String> {
     let port = parse(port)?;
     TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))
         .or_else(|_| TcpListener::bind(("0.0.0.0", port)))

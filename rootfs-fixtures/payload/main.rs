@@ -3,6 +3,7 @@
 //!
 //! It is also linked under its verbs' names: `/bin/payload http-serve 80`.
 
+mod grpc;
 mod http;
 mod ipc;
 mod load;
@@ -30,6 +31,7 @@ const VERBS: &[Verb] = &[
     Verb { name: "fail-until", usage: "COUNT FILE", run: process::fail_until },
     Verb { name: "fds", usage: "", run: show::fds },
     Verb { name: "forkbomb", usage: "COUNT", run: load::forkbomb },
+    Verb { name: "grpc-serve", usage: "PORT [--status N] [--code N]", run: grpc::serve },
     Verb { name: "http-get", usage: "ADDRESS:PORT [PATH]", run: http::get },
     Verb {
         name: "http-serve",

@@ -13,6 +13,7 @@ use super::context::Context;
 use super::outcome::{Outcome, get_error, no_such_host};
 use super::tasks::{Ask, Check, Task, Then, Work};
 use crate::model::plan::{ContainerPlan, PortRef};
+use crate::supervisor::probe::grpc::Health;
 use crate::supervisor::probe::http::Answer;
 use crate::supervisor::probe::url::Url;
 use crate::supervisor::token::{TaskId, Token};
@@ -163,7 +164,17 @@ impl Driver {
             }
             Work::Resolving { .. } => return self.resolved(id, cx),
             Work::Knock(connection) => (connection.step(), None),
-            Work::Grpc { connection: Some(connection), .. } => (connection.step(), None),
+            Work::Grpc { connection: Some(connection), .. } => {
+                let step = connection.step();
+                match (step, connection.is_greeted()) {
+                    // No server yet, or none that speaks gRPC.
+                    (Step::Failed(_) | Step::Health(Health::Broken(_)), false) => {
+                        return self.refused_check(id, cx);
+                    }
+                    (Step::Failed(cause), true) => (Step::Health(Health::Broken(cause)), None),
+                    (step, _) => (step, None),
+                }
+            }
             Work::Grpc { connection: None, .. } => return,
             Work::Http { connection, ask } => (connection.step(), Some(ask.url.clone())),
             Work::Sleep => return,
@@ -183,9 +194,6 @@ impl Driver {
             (Step::Answered(answer), Some(url)) => return self.answered(id, answer, url, cx),
             (Step::Answered(_), None) => return,
             (Step::Health(health), _) => Outcome::Checked(health),
-            (Step::Failed(_), None) if matches!(task.work, Work::Grpc { .. }) => {
-                return self.refused_check(id, cx);
-            }
             (Step::Failed(cause), Some(url)) => Outcome::Failed(get_error(&url, &cause)),
             (Step::Failed(cause), None) => Outcome::Failed(cause),
         };
@@ -219,8 +227,10 @@ impl Driver {
         };
         ask.redirects += 1;
         if ask.redirects > MAX_REDIRECTS {
-            let cause = format!("stopped after {MAX_REDIRECTS} redirects");
-            return self.report(purpose, Outcome::Failed(get_error(&next, &cause)), cx);
+            // Go names the location as it was given.
+            let to = answer.location.unwrap_or_default();
+            let cause = format!("Get \"{to}\": stopped after {MAX_REDIRECTS} redirects");
+            return self.report(purpose, Outcome::Failed(cause), cx);
         }
         ask.url = next;
         match self.begin_ask(id, ask, cx) {

@@ -166,10 +166,10 @@ impl Connection {
         format!("{call} tcp {own}->{}: {call}: {text}", self.address)
     }
 
-    /// True once the other side has taken the connection.
+    /// True once the server of a health check has shown that it is one.
     #[must_use]
-    pub fn is_connected(&self) -> bool {
-        matches!(self.state, State::Sending { .. } | State::Receiving { .. })
+    pub fn is_greeted(&self) -> bool {
+        matches!(&self.state, State::Receiving { dialogue: Dialogue::Grpc(call) } if call.is_greeted())
     }
 
     /// The text of a connection that did not come up in time.

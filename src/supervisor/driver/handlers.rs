@@ -221,7 +221,7 @@ impl Driver {
                 Work::Knock(connection) => Outcome::Failed(connection.dial_timeout()),
                 Work::Grpc { connection, check } => Outcome::CheckTimedOut {
                     address: check.address,
-                    connected: connection.as_ref().is_some_and(Connection::is_connected),
+                    connected: connection.as_ref().is_some_and(Connection::is_greeted),
                 },
                 Work::Http { ask, .. } => Outcome::Failed(get_error(&ask.url, HTTP_TIMEOUT)),
                 Work::Resolving { then: Then::Ask(ask), .. } => {

@@ -62,30 +62,25 @@ pub fn probe_result(outcome: Outcome, probe: Option<&ProbePlan>) -> ProbeResult 
         },
         Outcome::Elsewhere { answer } => ProbeResult::Warning(redirect_warning(&answer)),
         Outcome::Failed(message) => ProbeResult::Failure(message),
-        Outcome::Checked(health) => health_result(health),
-        Outcome::CheckTimedOut { address, connected } => {
-            let seconds = probe.map_or(1, |probe| probe.timeout_seconds);
-            let within = go_duration(Duration::from_secs(u64::from(seconds)));
-            ProbeResult::Failure(if connected {
-                format!("timeout: health rpc did not complete within {within}")
-            } else {
-                format!(
-                    "timeout: failed to connect service \"{address}\" within {within}: \
-                     context deadline exceeded"
-                )
-            })
-        }
+        Outcome::Checked(health) => health_result(health, probe),
+        Outcome::CheckTimedOut { connected: true, .. } => ProbeResult::Failure(rpc_timeout(probe)),
+        Outcome::CheckTimedOut { address, connected: false } => ProbeResult::Failure(format!(
+            "timeout: failed to connect service \"{address}\" within {}: context deadline exceeded",
+            timeout_of(probe)
+        )),
         Outcome::TimedOut => ProbeResult::Failure(timeout_text(probe)),
         Outcome::Impossible(message) => ProbeResult::Error(message),
     }
 }
 
 /// In the words of the kubelet's grpc probe.
-fn health_result(health: Health) -> ProbeResult {
+fn health_result(health: Health, probe: Option<&ProbePlan>) -> ProbeResult {
+    const DEADLINE_EXCEEDED: u32 = 4;
     const UNIMPLEMENTED: u32 = 12;
     ProbeResult::Failure(match health {
         Health::Serving => return ProbeResult::Success,
         Health::Other(status) => format!("service unhealthy (responded with \"{status}\")"),
+        Health::Status { code: DEADLINE_EXCEEDED, .. } => rpc_timeout(probe),
         Health::Status { code: UNIMPLEMENTED, message } => format!(
             "error: this server does not implement the grpc health protocol \
              (grpc.health.v1.Health): {message}"
@@ -98,6 +93,15 @@ fn health_result(health: Health) -> ProbeResult {
             "error: health rpc probe failed: rpc error: code = Unavailable desc = {problem}"
         ),
     })
+}
+
+fn rpc_timeout(probe: Option<&ProbePlan>) -> String {
+    format!("timeout: health rpc did not complete within {}", timeout_of(probe))
+}
+
+fn timeout_of(probe: Option<&ProbePlan>) -> String {
+    let seconds = probe.map_or(1, |probe| probe.timeout_seconds);
+    go_duration(Duration::from_secs(u64::from(seconds)))
 }
 
 fn redirect_warning(answer: &Answer) -> String {

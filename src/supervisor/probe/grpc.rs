@@ -94,6 +94,8 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8], output: &mut Vec<u8>)
 /// A call whose answer is being received.
 #[derive(Debug, Default)]
 pub struct Call {
+    /// The server's settings have come: it speaks HTTP/2.
+    greeted: bool,
     received: Vec<u8>,
     /// Header blocks may come in several frames.
     block: Vec<u8>,
@@ -132,6 +134,13 @@ impl Call {
         Fed::Send(replies)
     }
 
+    /// Whether the connection counts as made: gRPC's dialler waits for the
+    /// server's settings.
+    #[must_use]
+    pub fn is_greeted(&self) -> bool {
+        self.greeted
+    }
+
     /// The connection was closed before the answer was whole.
     #[must_use]
     pub fn close(&self) -> Health {
@@ -165,7 +174,10 @@ impl Call {
         replies: &mut Vec<u8>,
     ) -> Result<bool, String> {
         match (kind, stream) {
-            (SETTINGS, 0) if flags & ACK == 0 => frame(SETTINGS, ACK, 0, &[], replies),
+            (SETTINGS, 0) if flags & ACK == 0 => {
+                self.greeted = true;
+                frame(SETTINGS, ACK, 0, &[], replies);
+            }
             (PING, 0) if flags & ACK == 0 => frame(PING, ACK, 0, payload, replies),
             (GOAWAY, 0) => return Err("the server closes the connection".to_owned()),
             (RST_STREAM, STREAM) => return Err("the server closes the stream".to_owned()),
@@ -339,7 +351,10 @@ mod tests {
         let mut want = Vec::new();
         frame(SETTINGS, ACK, 0, &[], &mut want);
         frame(PING, ACK, 0, b"12345678", &mut want);
-        assert_eq!(Call::default().feed(&bytes), Fed::Send(want));
+        let mut call = Call::default();
+        assert!(!call.is_greeted());
+        assert_eq!(call.feed(&bytes), Fed::Send(want));
+        assert!(call.is_greeted());
     }
 
     #[test]
