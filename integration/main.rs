@@ -9,6 +9,7 @@ mod oci_namespaces;
 mod oci_process;
 mod pod_config;
 mod pod_life;
+mod pod_machine;
 mod pod_probes;
 mod pod_shared;
 mod pod_verbs;

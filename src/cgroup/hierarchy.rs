@@ -27,6 +27,14 @@ impl Hierarchy {
     }
 }
 
+/// Whether `controller` (by its v2 name) belongs to the v2 hierarchy here.
+#[must_use]
+pub fn is_on_v2(controller: &str) -> bool {
+    let Ok(Layout { v2: Some(root), .. }) = Layout::detect() else { return false };
+    let controllers = file::read(&root.join("cgroup.controllers")).unwrap_or_default();
+    controllers.split_ascii_whitespace().any(|one| one == controller)
+}
+
 /// A v1 hierarchy: its controllers (or `name=…`) and a folder in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct V1 {

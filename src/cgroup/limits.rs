@@ -51,13 +51,21 @@ pub(super) fn apply(here: &Layout, resources: &LinuxResources) -> Result<(), Err
     let mut planned = Vec::new();
     for controller in limits_v2::CONTROLLERS {
         let wanted = limits_v2::groups(controller, resources)?;
-        let Some(first) = wanted.iter().find_map(|group| group.writes.first()) else { continue };
+        let mut writes = wanted.iter().flat_map(|group| &group.writes).peekable();
+        if writes.peek().is_none() {
+            continue;
+        }
+        let is_needed = |write: &&Write| write.if_missing == IfMissing::Refuse;
         match here.place(controller) {
             Some(Place::V2(folder)) => planned.push((folder, wanted)),
             Some(Place::V1(folder)) => {
                 planned.push((folder, limits_v1::groups(controller, resources, folder)?));
             }
-            None => return Err(missing(v1_or_v2_name(here, controller), first.setting)),
+            None => {
+                if let Some(write) = writes.find(is_needed) {
+                    return Err(missing(v1_or_v2_name(here, controller), write.setting));
+                }
+            }
         }
     }
     limits_v1::check_only_v1(here, resources)?;
@@ -121,6 +129,11 @@ fn apply_unified(here: &Layout, resources: &LinuxResources) -> Result<(), Error>
         let folder = here.v2.as_deref().ok_or_else(unavailable)?;
         for line in value.lines().filter(|line| !line.is_empty()) {
             match file::write(&folder.join(name), line) {
+                // Without swap accounting nothing swaps on this cgroup's behalf.
+                Err(error)
+                    if file::is_gone(&error)
+                        && (name.as_str(), line) == ("memory.swap.max", "0")
+                        && folder.join("memory.max").exists() => {}
                 Err(error) if file::is_gone(&error) => return Err(unavailable()),
                 done => done?,
             }
@@ -129,14 +142,16 @@ fn apply_unified(here: &Layout, resources: &LinuxResources) -> Result<(), Error>
     Ok(())
 }
 
+/// The least there is.
+pub(super) const MIN_SHARES: u64 = 2;
+
 /// The cgroup v2 weight (1–10000) that has the effect of v1 `shares`
 /// (2–262144): 1024 shares are weight 100. The curve of runc 1.3.2 and later,
 /// `10^((l² + 125 l) / 612 − 7 / 34)` with `l = log2(shares)`.
 #[must_use]
 pub fn weight_of_shares(shares: u64) -> u64 {
-    const LEAST: u64 = 2;
     const MOST: u64 = 262_144;
-    if shares <= LEAST {
+    if shares <= MIN_SHARES {
         return 1;
     }
     if shares >= MOST {

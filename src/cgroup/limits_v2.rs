@@ -6,7 +6,7 @@ use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources, Lin
 
 use super::error::Error;
 use super::file;
-use super::limits::{Group, Write, weight_of_shares};
+use super::limits::{Group, MIN_SHARES, Write, weight_of_shares};
 
 /// Every controller a limit can need, by its v1 name, in the order of writing.
 pub(super) const CONTROLLERS: [&str; 7] =
@@ -58,7 +58,10 @@ fn cpu(cpu: &LinuxCpu) -> Result<Vec<Writes>, Error> {
     }
     let mut writes = Writes::new();
     if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
-        writes.push(Write::new("cpu.weight", weight_of_shares(shares), "cpu.shares"));
+        let write = Write::new("cpu.weight", weight_of_shares(shares), "cpu.shares");
+        // The least there is asks for nothing: every container of a pod without
+        // CPU requests has it, also where no controller shares the CPU out.
+        writes.push(if shares <= MIN_SHARES { write.or_skip() } else { write });
     }
     if let Some(idle) = cpu.idle() {
         writes.push(Write::new("cpu.idle", idle, "cpu.idle"));

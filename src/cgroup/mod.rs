@@ -25,6 +25,6 @@ mod tests;
 
 pub use error::Error;
 pub use group::{Cgroup, Entry};
-pub use hierarchy::Hierarchy;
+pub use hierarchy::{Hierarchy, is_on_v2};
 pub use limits::weight_of_shares;
 pub use stats::{BlkioStats, CpuStats, HugetlbStats, MemoryStats, PidsStats, Stats};

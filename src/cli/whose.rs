@@ -105,6 +105,7 @@ fn flags_of(verb: &str) -> Flags {
             pod: &["--rm", "--replace", "-i", "--stdin", "-it", "--command", "--seccomp-default"],
             pod_values: &[
                 "--timeout",
+                "--wait",
                 "--image",
                 "--restart",
                 "--env",
@@ -279,6 +280,37 @@ mod tests {
         let mut words = line.split(' ').map(String::from);
         let verb = words.next().expect("a verb");
         whose(&verb, &words.collect::<Vec<_>>(), &Both)
+    }
+
+    /// A flag whose value the scan took for the first word would turn the
+    /// call into the other's.
+    #[test]
+    fn every_flag_with_a_value_is_in_the_table() {
+        use crate::cli::pod::args;
+        use clap::CommandFactory as _;
+        let verbs = [
+            ("run", args::RunArgs::command()),
+            ("exec", args::ExecArgs::command()),
+            ("delete", args::DeleteArgs::command()),
+        ];
+        for (verb, command) in verbs {
+            let Flags { oci_values, pod_values, shared_values, .. } = flags_of(verb);
+            let known = |name: &str| {
+                // kubectl's `-f` is looked at apart.
+                name == "-f"
+                    || [oci_values, pod_values, shared_values].iter().any(|t| t.contains(&name))
+            };
+            for arg in command
+                .get_arguments()
+                .filter(|arg| arg.get_action().takes_values() && !arg.is_require_equals_set())
+            {
+                let long = arg.get_long().map(|name| format!("--{name}"));
+                let short = arg.get_short().map(|name| format!("-{name}"));
+                for name in long.into_iter().chain(short) {
+                    assert!(known(&name), "{verb} {name}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use oci_spec::runtime::{
     LinuxCpu, LinuxDeviceCgroup, LinuxHugepageLimit, LinuxMemory, LinuxPids, LinuxResources,
 };
 
-use crate::cgroup::Hierarchy;
+use crate::cgroup;
 use crate::model::plan::Resources;
 
 /// The limits of `resources`. Devices: all for a privileged container, else
@@ -68,12 +68,18 @@ fn hugepages(resources: &Resources) -> Option<Vec<LinuxHugepageLimit>> {
     (!all.is_empty()).then_some(all)
 }
 
-/// Raw files exist on a unified hierarchy only.
+/// Raw files, which cgroup v2 alone has. The kubelet's own settings are made
+/// where the memory controller is, as there is nothing to set elsewhere.
 fn unified(resources: &Resources) -> Option<HashMap<String, String>> {
     let mut files: HashMap<String, String> = resources.unified.clone().into_iter().collect();
-    if resources.memory_oom_group {
-        files.insert("memory.oom.group".to_owned(), "1".to_owned());
+    let wants_memory = resources.memory_oom_group || resources.no_swap;
+    if wants_memory && cgroup::is_on_v2("memory") {
+        if resources.memory_oom_group {
+            files.insert("memory.oom.group".to_owned(), "1".to_owned());
+        }
+        if resources.no_swap {
+            files.insert("memory.swap.max".to_owned(), "0".to_owned());
+        }
     }
-    let usable = !files.is_empty() && matches!(Hierarchy::detect(), Ok(Hierarchy::Unified));
-    usable.then_some(files)
+    (!files.is_empty()).then_some(files)
 }

@@ -258,7 +258,7 @@ pub struct DeleteArgs {
     #[arg(long)]
     pub now: bool,
     /// Return when nothing is left
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub wait: bool,
     /// Give up waiting after this long
     #[arg(long, value_parser = parse_duration)]

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod delete;
 pub mod describe;
+mod detached;
 pub mod exec;
 pub mod follow;
 pub mod get;
@@ -13,3 +14,4 @@ pub mod selector;
 pub mod start;
 pub mod types;
 pub mod view;
+mod watched;
