@@ -24,6 +24,14 @@ pub fn memhog(words: &[String]) -> Outcome {
     Ok(u8::from(sum == usize::MAX))
 }
 
+/// Touches BYTES of memory in huge pages of the default size.
+pub fn hugepages(words: &[String]) -> Outcome {
+    let bytes: usize = parse(Words::new(words, &[]).need(0, "BYTES")?)?;
+    sys::touch_huge_pages(bytes)?;
+    println!("touched {bytes}");
+    Ok(0)
+}
+
 /// Forks COUNT sleeping children and says how many there are before it fails.
 pub fn forkbomb(words: &[String]) -> Outcome {
     let count: u32 = parse(Words::new(words, &[]).need(0, "COUNT")?)?;

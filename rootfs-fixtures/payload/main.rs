@@ -39,6 +39,7 @@ const VERBS: &[Verb] = &[
                 [--body TEXT] [--echo] [--log FILE]",
         run: http::serve,
     },
+    Verb { name: "hugepages", usage: "BYTES", run: load::hugepages },
     Verb { name: "ids", usage: "", run: show::ids },
     Verb { name: "kill-self", usage: "SIGNAL", run: process::kill_self },
     Verb { name: "limits", usage: "", run: show::limits },

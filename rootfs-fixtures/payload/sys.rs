@@ -24,6 +24,14 @@ unsafe extern "C" {
     fn shmget(key: c_int, size: usize, flags: c_int) -> c_int;
     fn shmat(id: c_int, at: *const c_void, flags: c_int) -> *mut c_void;
     fn sysconf(name: c_int) -> c_long;
+    fn mmap(
+        at: *mut c_void,
+        size: usize,
+        protection: c_int,
+        flags: c_int,
+        fd: c_int,
+        offset: i64,
+    ) -> *mut c_void;
     fn strlen(text: *const c_char) -> usize;
 }
 
@@ -123,4 +131,23 @@ pub fn put_text(page: *mut u8, text: &str) {
         std::ptr::copy_nonoverlapping(text.as_ptr(), page, length);
         page.add(length).write(0);
     }
+}
+
+/// Maps `bytes` of huge pages and writes to each; a page that cannot be had ends
+/// the process with SIGBUS.
+pub fn touch_huge_pages(bytes: usize) -> Result<(), String> {
+    const READ_WRITE: c_int = 3;
+    const PRIVATE_ANONYMOUS_HUGE: c_int = 0x2 | 0x20 | 0x40000;
+    // SAFETY: the kernel chooses the address; no memory of ours is touched.
+    let at = unsafe {
+        mmap(std::ptr::null_mut(), bytes, READ_WRITE, PRIVATE_ANONYMOUS_HUGE, -1, 0)
+    };
+    if at.addr() == usize::MAX {
+        return Err(format!("mmap: {}", Error::last_os_error()));
+    }
+    for offset in (0..bytes).step_by(1 << 20) {
+        // SAFETY: within the mapping just made, which nothing else knows.
+        unsafe { at.cast::<u8>().add(offset).write_volatile(1) };
+    }
+    Ok(())
 }
