@@ -8,6 +8,10 @@ SHELL := /bin/bash
 # Debian packages, named here and nowhere else.
 BUILD_PACKAGES := gcc musl-tools busybox-static
 TEST_PACKAGES  := iproute2 util-linux procps
+VM_PACKAGES    := qemu-system-x86 e2fsprogs xz-utils
+# Fetched and unpacked below target/vm, not installed.
+VM_KERNEL      := linux-image-cloud-amd64
+SYSTEMD_PACKAGES := systemd dbus
 PEER_PACKAGES  := crun runc podman conmon catatonit skopeo umoci
 RUST_ARCH      := $(shell uname -m)
 MUSL_TARGET    := $(RUST_ARCH)-unknown-linux-musl
@@ -22,6 +26,10 @@ PREFIX ?= /usr/local
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 FIXTURE := target/fixtures/rootfs
 FIXTURE_IMAGE := podrt.local/fixture:latest
+SKIPPED_HOST := target/skipped-tests
+SKIPPED_VM   := target/vm/out/skipped-tests
+# The Debian release whose kernel the virtual machine runs, e.g. trixie.
+KERNEL_RELEASE ?= own
 
 .PHONY: help
 help: ## List the targets
@@ -65,7 +73,8 @@ run-pod:
 	$(SUDO) $(RELEASE)/podrt run --rm $(EXAMPLE)
 
 .PHONY: test
-test: test-unit test-host ## Set everything up and pass all tests
+test: test-unit test-host test-vm ## Set everything up and pass all tests
+	@integration/tools/skipped $(SKIPPED_HOST) $$(ls $(SKIPPED_VM) 2>/dev/null) | tail -n 1
 
 .PHONY: test-unit
 test-unit: deps ## Unit and property tests
@@ -73,15 +82,42 @@ test-unit: deps ## Unit and property tests
 
 .PHONY: test-host
 test-host: deps fixtures ## Black-box tests of the built command on this machine, as root (FILTER=name)
-	@rm -f target/skipped-tests
+	@rm -f $(SKIPPED_HOST)
 	@$(MAKE) --no-print-directory cargo-test ARGS="--test integration -- $(FILTER)"
-	@integration/tools/skipped target/skipped-tests
+	@integration/tools/skipped $(SKIPPED_HOST)
 
+.PHONY: test-vm
+test-vm: deps ## The same in a virtual machine with cgroup v2 alone (FILTER=name, KERNEL_RELEASE=trixie)
+	@$(MAKE) --no-print-directory in-vm
+
+.PHONY: test-systemd
+test-systemd: deps ## Tests of limits in a machine that systemd runs (FILTER=name)
+	@$(MAKE) --no-print-directory in-vm VM_PACKAGES="$(VM_PACKAGES) $(SYSTEMD_PACKAGES)" \
+	  VM_FLAGS=--systemd FILTER=$(or $(FILTER),limits_)
+
+.PHONY: in-vm
+in-vm:
+	@mkdir -p target/vm/out && rm -f $(SKIPPED_VM)
+	@if reason=$$(integration/vm/possible $(VM_KERNEL) $(KERNEL_RELEASE) $(VM_PACKAGES)); \
+	  then $(MAKE) --no-print-directory build fixtures && $(MAKE) --no-print-directory vm-tests; \
+	  else echo "skipped: all tests in the virtual machine: $$reason"; fi
+
+# Cargo starts the test program by way of vm/run. Unoptimised code crawls there,
+# so it is given the release executables.
+.PHONY: vm-tests
+vm-tests: export PODRT_TEST_BIN = $(CURDIR)/$(RELEASE)
+vm-tests: export CARGO_TARGET_$(shell echo $(TARGET) | tr a-z- A-Z_)_RUNNER = \
+  $(CURDIR)/integration/vm/run --kernel $(CURDIR)/target/vm/kernel-$(KERNEL_RELEASE) \
+  --rw $(CURDIR)/target/vm/out $(VM_FLAGS) --
+vm-tests:
+	@$(MAKE) --no-print-directory cargo-test SKIP_LOG=$(SKIPPED_VM) \
+	  ARGS="--test integration -- --test-threads=2 $(FILTER)"
+	@integration/tools/skipped $(SKIPPED_VM)
 
 # The black-box tests need root, so a user who is not runs all of cargo under sudo.
 .PHONY: cargo-test
 cargo-test:
-	$(if $(SUDO),$(SUDO) --preserve-env,env) PODRT_SKIP_LOG=$(CURDIR)/target/skipped-tests \
+	$(if $(SUDO),$(SUDO) --preserve-env,env) PODRT_SKIP_LOG=$(CURDIR)/$(or $(SKIP_LOG),$(SKIPPED_HOST)) \
 	  cargo test --target $(TARGET) $(ARGS)
 
 .PHONY: check

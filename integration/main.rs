@@ -2,6 +2,8 @@
 //!
 //! The tests drive the real commands as root and leave the machine as it was.
 
+mod limits_oci;
+mod limits_pod;
 mod oci_exec;
 mod oci_failures;
 mod oci_lifecycle;
@@ -15,3 +17,4 @@ mod pod_shared;
 mod pod_verbs;
 mod rooms;
 mod support;
+mod vm_runner;

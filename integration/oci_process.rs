@@ -117,7 +117,7 @@ fn nothing_of_the_callers_is_open_inside_but_what_is_preserved() {
     let run = |flags: &str| {
         let script = format!(
             "exec 3</etc/hostname 4</etc/hostname 9</; exec {} --root {} run {flags} -b {path} {id}",
-            crate::support::PODRT,
+            crate::support::podrt_path().display(),
             root.display(),
         );
         let mut command = std::process::Command::new("sh");
@@ -179,7 +179,7 @@ fn an_image_whose_dev_is_a_symlink_writes_nothing_outside() {
 #[test]
 fn the_runtime_in_memory_and_on_disk_is_out_of_the_containers_reach() {
     let world = World::new();
-    let before = fs::metadata(crate::support::PODRT).unwrap();
+    let before = fs::metadata(crate::support::podrt_path()).unwrap();
     let id = world.name("c");
     // An entrypoint that executes the runtime's own file, which then has the
     // container's process write to it.
@@ -190,7 +190,7 @@ fn the_runtime_in_memory_and_on_disk_is_out_of_the_containers_reach() {
     let script = "exec 7</proc/self/exe; (echo x >/proc/self/fd/7) 2>&1; true";
     fs::write(bundle.rootfs().join("bin/evil"), format!("#!/proc/self/exe\n{script}\n")).unwrap();
     world.assert_clean();
-    let after = fs::metadata(crate::support::PODRT).unwrap();
+    let after = fs::metadata(crate::support::podrt_path()).unwrap();
     assert_eq!((before.mtime(), before.size()), (after.mtime(), after.size()));
 }
 

@@ -161,7 +161,7 @@ fn a_user_who_is_not_root_is_told_so() {
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(world.path(), readable).expect("chmod");
     let copy = world.path().join("podrt");
-    std::fs::copy(crate::support::PODRT, &copy).expect("copy");
+    std::fs::copy(crate::support::podrt_path(), &copy).expect("copy");
     let mut command = std::process::Command::new(&copy);
     command
         .args(["run", &path.to_string_lossy()])

@@ -25,6 +25,13 @@ impl Bundle {
         Self { path, config: default_config(args) }
     }
 
+    /// Adds the fixture image's `payload` to the root file system.
+    pub fn with_payload(self) -> Self {
+        let payload = super::fixture_rootfs().join("bin/payload");
+        fs::copy(payload, self.rootfs().join("bin/payload")).expect("run `make fixtures`");
+        self
+    }
+
     /// Writes config.json and returns the bundle's path as text.
     pub fn write(&self) -> String {
         let text = serde_json::to_vec_pretty(&self.config).expect("config is JSON");

@@ -14,10 +14,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use bundle::Bundle;
-pub use skip::skip;
+pub use skip::{has_controllers, has_v2_controllers, skip};
 
-/// The command under test.
-pub const PODRT: &str = env!("CARGO_BIN_EXE_podrt");
+/// The command under test: Cargo's, or the one in the folder that
+/// `PODRT_TEST_BIN` names (in the virtual machine, where unoptimised code crawls).
+pub fn podrt_path() -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_podrt"));
+    std::env::var_os("PODRT_TEST_BIN")
+        .map_or_else(|| built.to_owned(), |folder| Path::new(&folder).join("podrt"))
+}
 
 /// The root file system that `make fixtures` builds: busybox and the payload.
 pub fn fixture_rootfs() -> PathBuf {
@@ -111,7 +116,7 @@ impl World {
 
     /// `podrt` with this world's roots in its environment.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(PODRT);
+        let mut command = Command::new(podrt_path());
         command
             .args(args)
             .env("PODRT_ROOT", self.root())
