@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::event::EventType;
-use crate::model::plan::ContainerPlan;
+use crate::model::plan::{ContainerPlan, PodPlan};
 use crate::model::status::LinuxUser;
 use crate::model::{ExitStatus, Signal, Timestamp};
 
@@ -122,6 +122,12 @@ pub enum Event {
     /// A `ConfigMap`, `Secret` or image was written: whatever waits to be
     /// retried for want of one is tried at once.
     InputsChanged,
+    /// The pod's object was changed: labels, annotations, images, deadline, and
+    /// ephemeral containers that are new. What else the plan says is not looked
+    /// at.
+    Amended {
+        plan: Box<PodPlan>,
+    },
     /// `podrt debug`: one more ephemeral container, already in the plan on
     /// disk; its index is the number of those before it.
     EphemeralAdded {

@@ -80,7 +80,9 @@ impl PodMachine {
                 let plan = spec(&self.plan, id);
                 id.kind == ContainerKind::App && restarts_after_kill(self.plan.restart_policy, plan)
             }
-            Course::Running => why == Some(StopCause::Probe { restart: true }),
+            Course::Running => {
+                matches!(why, Some(StopCause::Probe { restart: true } | StopCause::Changed))
+            }
             _ => false,
         };
         let delayed = container

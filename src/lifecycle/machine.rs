@@ -31,6 +31,7 @@
 //! | HookFinished | – | next container, or kill; signal | signal | signal | – |
 //! | Removed | – | note | go on | note | – |
 //! | InputsChanged | – | retry now | – | – | – |
+//! | Amended | note | note; restart what has a new image | note | note | – |
 //! | Stop | end | end | end | shorten | mark deleted |
 //! | TornDown | – | – | – | – | Gone |
 //! | Deadline | – | what is due | what is due | what is due | – |
@@ -206,6 +207,7 @@ impl PodMachine {
                 self.hook_finished(*instance, *hook, result, turn);
             }
             Event::InputsChanged => self.inputs_changed(),
+            Event::Amended { plan } => self.amended(plan, turn),
             Event::EphemeralAdded { plan } => self.ephemeral_added(plan),
             Event::Noted { r#type, reason, message, container } => {
                 let container = container.filter(|id| self.memory.containers.knows(*id));
@@ -225,7 +227,7 @@ impl PodMachine {
         }
     }
 
-    fn ephemeral_added(&mut self, plan: &ContainerPlan) {
+    pub(super) fn ephemeral_added(&mut self, plan: &ContainerPlan) {
         let known = self.plan.ephemeral_containers.iter().any(|other| other.name == plan.name);
         if !known {
             self.plan.ephemeral_containers.push(plan.clone());

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+mod amend;
 mod backoff;
 pub mod columns;
 mod conditions;
@@ -45,6 +46,7 @@ mod termination;
 mod tests;
 
 pub use action::Action;
+pub use amend::amend;
 pub use event::Event;
 pub use machine::PodMachine;
 pub use memory::{Deletion, RestoreError, SNAPSHOT_VERSION, Snapshot};

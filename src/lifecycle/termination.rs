@@ -53,6 +53,8 @@ pub enum StopCause {
         restart: bool,
     },
     PostStartFailed,
+    /// It has another image now.
+    Changed,
 }
 
 impl Stop {

@@ -9,6 +9,7 @@ use super::control::socket;
 use super::error::{Error, Result};
 pub use super::spawn::{SpawnOptions, spawn};
 pub use super::teardown::remove_ended;
+use crate::model::plan::PodPlan;
 use crate::model::{PodUid, Roots, Signal};
 use crate::store::{PodStore, StatusRecord};
 
@@ -94,6 +95,16 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Changes the pod: labels, annotations, images, deadline and new
+    /// ephemeral containers are taken from `plan`.
+    ///
+    /// # Errors
+    /// [`Error::NoAnswer`], [`Error::Refused`].
+    pub fn amend(&mut self, plan: PodPlan) -> Result<()> {
+        self.send(&Request::Amend(Box::new(plan)), Vec::new())?;
+        self.accepted()
     }
 
     /// Sends a signal to a container's process 1.

@@ -25,6 +25,7 @@ use super::token::{ClientId, Token};
 use crate::lifecycle::event::{StopReason, StopRequest};
 use crate::lifecycle::{Event, PodMachine};
 use crate::model::Now;
+use crate::model::plan::PodPlan;
 use crate::store::atomic::{self, Durability};
 use crate::store::{PodRecord, StatusRecord};
 use crate::sys::clock;
@@ -264,6 +265,10 @@ impl Shim {
             Request::Attach(order) => {
                 self.effects(|driver, cx| result = driver.attach(id, &order, fds, cx));
             }
+            Request::Amend(plan) => match self.amend(plan) {
+                Ok(()) => self.to_accept.push(id),
+                Err(error) => self.server.refuse(id, error.kind(), error.to_string(), &self.epoll),
+            },
             Request::Signal { container, signal } => {
                 self.effects(|d, cx| result = d.signal_by_name(&container, signal, cx));
                 if result.is_ok() {
@@ -274,6 +279,19 @@ impl Shim {
         if let Err(refused) = result {
             self.server.refuse(id, refused.kind, refused.message, &self.epoll);
         }
+    }
+}
+
+impl Shim {
+    /// Changes the plan, also on disk, and what follows from it at once: files
+    /// made of the pod's labels and annotations.
+    fn amend(&mut self, plan: Box<PodPlan>) -> Result<()> {
+        for action in self.machine.handle(&Event::Amended { plan }, self.now) {
+            self.effects(|driver, cx| driver.carry_out(action, cx));
+        }
+        self.record.write_plan(self.machine.plan())?;
+        self.effects(|driver, cx| driver.update_volumes(cx));
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 mod plans;
 mod sim;
 
+mod amending;
 mod ephemeral;
 mod hooks;
 mod init;

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::plan::PodPlan;
 use crate::model::{ErrorKind, Signal};
 use crate::store::StatusRecord;
 
@@ -46,6 +47,9 @@ pub enum Request {
     /// its error output (one counts for both with a terminal). Answered by
     /// `Attached`, and by `Exited` when the container has.
     Attach(AttachOrder),
+    /// Labels, annotations, images, deadline and new ephemeral containers are
+    /// taken from this plan. Answered by `Accepted`.
+    Amend(Box<PodPlan>),
     /// Answered by `Accepted`.
     Signal { container: String, signal: Signal },
 }
