@@ -11,6 +11,7 @@ mod defaults;
 mod downward;
 mod error;
 mod json;
+mod merge;
 mod node;
 mod object;
 mod path;
@@ -26,6 +27,7 @@ mod validate;
 mod yaml;
 
 pub use error::{DecodeError, FieldError, FieldErrorKind, Position, Problem, Rejection, Report};
+pub use merge::three_way;
 pub use object::{
     ConfigMapObject, Object, OtherObject, PodObject, SecretObject, generated_name, parse,
 };
