@@ -15,6 +15,7 @@ mod pod_machine;
 mod pod_probes;
 mod pod_shared;
 mod pod_verbs;
+mod pod_verbs_write;
 mod rooms;
 mod support;
 mod vm_runner;

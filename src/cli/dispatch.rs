@@ -15,9 +15,11 @@ use super::help;
 use super::image::{self, ImageArgs};
 use super::oci;
 use super::pod::args::{
-    DeleteArgs, DescribeArgs, ExecArgs, GetArgs, LogsArgs, Parsed, RunArgs, parse,
+    ApplyArgs, CreateArgs, DeleteArgs, DescribeArgs, ExecArgs, GetArgs, LogsArgs, MetaArgs, Parsed,
+    ReplaceArgs, RunArgs, parse,
 };
-use super::pod::{delete, describe, exec, get, logs, run};
+use super::pod::meta::What;
+use super::pod::{apply, delete, describe, exec, get, logs, meta, run};
 use super::whose::{Face, Known, whose};
 
 /// Runs the command line of this process.
@@ -71,7 +73,16 @@ fn pod_verb(globals: &Globals, verb: &str, rest: Vec<OsString>) -> Result<u8, Cl
     let done = |()| 0;
     match verb {
         "run" => with(rest, |args: RunArgs| run::run(&args, roots, now)),
-        "get" => with(rest, |args: GetArgs| Ok(print(&get::run(&args, roots, now)?))),
+        "apply" => with(rest, |args: ApplyArgs| apply::apply(&args, roots, now).map(done)),
+        "create" => with(rest, |args: CreateArgs| apply::create(&args, roots, now).map(done)),
+        "replace" => with(rest, |args: ReplaceArgs| apply::replace(&args, roots, now).map(done)),
+        "label" => {
+            with(rest, |args: MetaArgs| meta::run(What::Labels, &args, roots, now).map(done))
+        }
+        "annotate" => {
+            with(rest, |args: MetaArgs| meta::run(What::Annotations, &args, roots, now).map(done))
+        }
+        "get" => with(rest, |args: GetArgs| get::run(&args, roots, now).map(done)),
         "describe" => {
             with(rest, |args: DescribeArgs| Ok(print(&describe::run(&args, roots, now)?)))
         }

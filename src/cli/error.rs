@@ -88,7 +88,8 @@ impl fmt::Display for CliError {
             Self::UnknownOutput(format) => write!(
                 f,
                 "unable to match a printer suitable for the output format {format:?}, \
-                 allowed formats are: json,name,wide,yaml"
+                 allowed formats are: \
+                 custom-columns,json,jsonpath,jsonpath-as-json,jsonpath-file,name,wide,yaml"
             ),
             Self::Usage(text) | Self::Manifest(text) | Self::Refused(text) => f.write_str(text),
             Self::NotRoot { verb } => {

@@ -19,11 +19,15 @@ Usage: podrt [FLAGS] VERB [ARGS]
 
 Pods:
   run FILE...           Run the pods of Kubernetes manifests (- for standard input)
-  get TYPE [NAME...]    Show pods, configmaps, secrets, events (-o json|yaml|wide|name)
+  apply -f FILE         Make objects what their manifests say
+  create -f, replace -f Make new objects; replace those that are there
+  get TYPE [NAME...]    Show pods, configmaps, secrets, events, ... (-w; -o json|yaml|wide|
+                        name|jsonpath=|custom-columns=)
   describe pod [NAME]   Show all about a pod
   logs POD              Print the output of a pod's containers
   exec POD -- COMMAND   Run a command in a container of a pod
   delete pod NAME...    End pods and remove everything of them
+  label, annotate       Set and remove labels and annotations of objects
   image VERB            Import, load, list and remove images
 
 OCI containers, as runc:

@@ -33,11 +33,15 @@ pub(super) fn list(store: &Store, args: &ListArgs, now: Timestamp) -> Result<Str
         return Ok(ids(&rows, args.no_trunc));
     }
     let values = || Value::Array(images_of(&rows).map(summary).collect());
-    Ok(match format {
+    Ok(match &format {
         Output::Json => output::to_json(&values()),
         Output::Yaml => output::to_yaml(&values()),
         Output::Name => rows.iter().map(|row| format!("{}\n", full_name(row))).collect(),
         Output::Table | Output::Wide => table(&rows, args, format == Output::Wide, now),
+        template => {
+            let images = images_of(&rows).map(summary).collect();
+            return template.objects(images, false, true);
+        }
     })
 }
 

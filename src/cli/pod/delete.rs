@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use crate::cli::error::CliError;
-use crate::manifest;
 use crate::model::{PodKey, Roots};
 use crate::store::objects::{ObjectKey, ObjectStore};
 use crate::store::pods::PodStore;
@@ -11,8 +10,9 @@ use crate::supervisor::client::{self, Client};
 use crate::supervisor::control::protocol::StopOrder;
 
 use super::args::DeleteArgs;
+use super::meta;
 use super::selector::Selector;
-use super::start;
+use super::source;
 use super::types::{ResourceType, resources};
 use super::view::{self, Query};
 
@@ -34,6 +34,12 @@ impl How {
     #[must_use]
     pub fn forced() -> Self {
         Self { grace_seconds: Some(0), force: true }
+    }
+
+    /// Within so many seconds, at least one.
+    #[must_use]
+    pub fn within(seconds: u32) -> Self {
+        Self { grace_seconds: Some(seconds.max(1)), force: false }
     }
 
     /// kubectl's rules for the flags.
@@ -153,12 +159,30 @@ fn tell_all(roots: &Roots, targets: &[Target], how: &How) {
 }
 
 fn one(args: &DeleteArgs, roots: &Roots, target: &Target, how: &How) -> Result<bool, CliError> {
-    if target.kind == ResourceType::Pod {
-        return pod(roots, &target.key, how, args.wait);
+    let Target { kind, key } = target;
+    if *kind == ResourceType::Pod {
+        return pod(roots, key, how, args.wait);
+    }
+    object(roots, *kind, key, how)
+}
+
+/// Deletes one object of any type, waiting for a pod's end; false when there
+/// was none.
+///
+/// # Errors
+/// The shim's and the store's.
+pub fn object(
+    roots: &Roots,
+    kind: ResourceType,
+    key: &PodKey,
+    how: &How,
+) -> Result<bool, CliError> {
+    if kind == ResourceType::Pod {
+        return pod(roots, key, how, true);
     }
     let room = |e: crate::store::Error| CliError::room(&e, e.kind());
-    let PodKey { namespace, name } = &target.key;
-    let key = ObjectKey::new(Some(namespace), target.kind.kind(), name).map_err(room)?;
+    let namespace = kind.is_namespaced().then_some(key.namespace.as_str());
+    let key = ObjectKey::new(namespace, kind.kind(), &key.name).map_err(room)?;
     Ok(ObjectStore::new(roots.objects()).delete(&key).map_err(room)?.is_some())
 }
 
@@ -166,14 +190,36 @@ fn report(args: &DeleteArgs, target: &Target, how: &How) {
     let Target { kind, key } = target;
     if args.output == "name" {
         println!("{}/{}", kind.singular(), key.name);
-        return;
+    } else {
+        println!("{}", report_line(*kind, key, *how));
     }
+}
+
+/// `pod "web" deleted from default namespace`
+#[must_use]
+pub fn report_line(kind: ResourceType, key: &PodKey, how: How) -> String {
     let verb = if how.force { "force deleted" } else { "deleted" };
-    println!("{} {:?} {verb} from {} namespace", kind.singular(), key.name, key.namespace);
+    let place = if kind.is_namespaced() {
+        format!(" from {} namespace", key.namespace)
+    } else {
+        String::new()
+    };
+    format!("{} {:?} {verb}{place}", kind.singular(), key.name)
 }
 
 fn targets(args: &DeleteArgs, roots: &Roots) -> Result<Vec<Target>, CliError> {
-    if !args.files.is_empty() {
+    if !["", "name"].contains(&args.output.as_str()) {
+        return Err(CliError::Refused(format!(
+            "unexpected -o output mode: {}. We only support '-o name'",
+            args.output
+        )));
+    }
+    if args.all && !args.selector.is_empty() {
+        return Err(CliError::Refused(
+            "setting 'all' parameter but found a non empty selector.".into(),
+        ));
+    }
+    if !args.files.names.is_empty() {
         return from_files(args);
     }
     // A single word that is no type is the name of a pod.
@@ -206,23 +252,15 @@ fn targets(args: &DeleteArgs, roots: &Roots) -> Result<Vec<Target>, CliError> {
 const NOTHING: &str = "You must provide one or more resources by argument or filename.";
 
 fn from_files(args: &DeleteArgs) -> Result<Vec<Target>, CliError> {
-    let mut targets = Vec::new();
-    for file in &args.files {
-        let file = file.to_string_lossy();
-        let objects = manifest::parse(&start::read(&file)?, &file)
-            .map_err(|report| CliError::Manifest(report.to_string()))?;
-        for object in objects {
-            let kind = ResourceType::parse(object.kind())
-                .ok_or_else(|| CliError::UnknownKind(object.kind().to_owned()))?;
-            let metadata = object.metadata();
-            let namespace = match metadata.namespace.as_str() {
-                "" => args.scope.scope.namespace.clone(),
-                namespace => namespace.to_owned(),
-            };
-            targets.push(Target { kind, key: PodKey { namespace, name: metadata.name.clone() } });
-        }
-    }
-    Ok(targets)
+    let given = source::objects(&args.files, &args.scope.scope)?;
+    let targets = given.iter().map(|given| {
+        let kind = ResourceType::parse(given.object.kind())
+            .ok_or_else(|| CliError::UnknownKind(given.object.kind().to_owned()))?;
+        let metadata = given.object.metadata();
+        let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
+        Ok(Target { kind, key: PodKey { namespace, name } })
+    });
+    targets.collect()
 }
 
 fn selected(args: &DeleteArgs, roots: &Roots, kind: ResourceType) -> Result<Vec<Target>, CliError> {
@@ -232,18 +270,8 @@ fn selected(args: &DeleteArgs, roots: &Roots, kind: ResourceType) -> Result<Vec<
         let views = view::list(roots, &Query { namespace, selector })?;
         return Ok(views.into_iter().map(|view| Target { kind, key: view.key }).collect());
     }
-    if !args.selector.is_empty() {
-        return Err(CliError::Refused("--selector is for pods".into()));
-    }
-    let keys = ObjectStore::new(roots.objects())
-        .keys(namespace.as_deref(), kind.kind())
-        .map_err(|e| CliError::room(&e, e.kind()))?;
-    let targets = keys.into_iter().map(|key| Target {
-        kind,
-        key: PodKey {
-            namespace: key.namespace().unwrap_or_default().to_owned(),
-            name: key.name().to_owned(),
-        },
-    });
-    Ok(targets.collect())
+    let selector = Selector::parse(&args.selector)?;
+    let namespace = namespace.filter(|_| kind.is_namespaced());
+    let found = meta::selected(roots, kind, namespace.as_deref(), &selector)?;
+    Ok(found.into_iter().map(|(kind, key)| Target { kind, key }).collect())
 }

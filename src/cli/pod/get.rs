@@ -1,261 +1,301 @@
-//! `get`: objects as tables, JSON or YAML.
+//! `get`: objects as tables, JSON, YAML or what a template makes of them.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::cli::error::CliError;
-use crate::cli::print::{Output, Table, output};
-use crate::lifecycle::columns::{columns, human_duration};
-use crate::model::event::EventType;
-use crate::model::{PodKey, Roots, Timestamp};
+use crate::cli::print::{Output, Table};
+use crate::model::{Roots, Timestamp};
 use crate::store::objects::{Listing, ObjectKey, ObjectStore};
+use crate::sys::clock;
 
 use super::args::GetArgs;
+use super::changes::Changes;
+use super::events;
+use super::rows::{self, Look};
 use super::selector::Selector;
 use super::types::{ResourceType, resources};
 use super::view::{self, PodView, Query};
 
-/// Runs the verb: what goes to standard output.
+/// One object, as its table needs it.
+#[derive(Clone)]
+enum Item {
+    Pod(Box<PodView>),
+    Object(Value),
+}
+
+impl Item {
+    fn json(&self) -> &Value {
+        match self {
+            Self::Pod(view) => &view.json,
+            Self::Object(value) => value,
+        }
+    }
+
+    /// What tells it from the others of its type.
+    fn key(&self) -> (String, String) {
+        let text = |field: &str| self.json()["metadata"][field].as_str().unwrap_or_default();
+        (text("namespace").to_owned(), text("name").to_owned())
+    }
+}
+
+/// What was asked for.
+struct Question<'a> {
+    args: &'a GetArgs,
+    roots: &'a Roots,
+    output: Output,
+    selector: Selector,
+    wanted: Vec<(ResourceType, Option<String>)>,
+}
+
+/// Runs the verb.
 ///
 /// # Errors
-/// A type or an object that is not there; the store's errors.
-pub fn run(args: &GetArgs, roots: &Roots, now: Timestamp) -> Result<String, CliError> {
-    let output = Output::parse(&args.output)?;
-    let selector = Selector::parse(&args.selector)?;
-    let wanted = resources(&args.what)?;
-    let single = matches!(wanted.as_slice(), [(_, Some(_))]);
-    let mut texts = Vec::new();
-    let mut values = Vec::new();
-    for kind in kinds_in_order(&wanted) {
-        let names: Vec<&str> =
-            wanted.iter().filter(|(k, _)| *k == kind).filter_map(|(_, n)| n.as_deref()).collect();
+/// A type or an object that is not there, once all others were printed; the
+/// store's errors.
+pub fn run(args: &GetArgs, roots: &Roots, now: Timestamp) -> Result<(), CliError> {
+    let question = Question {
+        args,
+        roots,
+        output: Output::parse(&args.output)?,
+        selector: Selector::parse(&args.selector)?,
+        wanted: resources(&args.what)?,
+    };
+    let is_named = question.wanted.iter().any(|(_, name)| name.is_some());
+    if is_named && !args.selector.is_empty() {
+        return Err(CliError::Refused(
+            "selectors and the all flag cannot be used when passing resource/name arguments".into(),
+        ));
+    }
+    if args.watch || args.watch_only {
+        return question.watch(now);
+    }
+    let mut missing = Vec::new();
+    let mut found = Vec::new();
+    for kind in question.kinds() {
+        found.push((kind, question.items(kind, &mut missing)?));
+    }
+    print!("{}", question.print(&found, now)?);
+    failures(missing)
+}
+
+/// All but the last are told here.
+fn failures(mut missing: Vec<CliError>) -> Result<(), CliError> {
+    let last = missing.pop();
+    for error in &missing {
+        eprintln!("podrt: {error}");
+    }
+    last.map_or(Ok(()), Err)
+}
+
+impl Question<'_> {
+    /// The types in the order they were typed.
+    fn kinds(&self) -> Vec<ResourceType> {
+        let mut kinds = Vec::new();
+        for (kind, _) in &self.wanted {
+            if !kinds.contains(kind) {
+                kinds.push(*kind);
+            }
+        }
+        kinds
+    }
+
+    fn look(&self) -> Look {
+        Look {
+            wide: self.output == Output::Wide,
+            namespaces: self.args.scope.all_namespaces,
+            labels: self.args.show_labels,
+            headings: !self.args.no_headers,
+            types: self.kinds().len() > 1,
+        }
+    }
+
+    /// The objects of one type; those that were named and are not there are
+    /// `missing`.
+    fn items(
+        &self,
+        kind: ResourceType,
+        missing: &mut Vec<CliError>,
+    ) -> Result<Vec<Item>, CliError> {
+        let wanted = self.wanted.iter().filter(|(k, _)| *k == kind);
+        let names: Vec<&str> = wanted.filter_map(|(_, name)| name.as_deref()).collect();
+        if names.is_empty() {
+            return self.all(kind);
+        }
+        let mut items = Vec::new();
+        for name in names {
+            match self.one(kind, name)? {
+                Some(item) => items.push(item),
+                None if self.args.ignore_not_found => {}
+                None => {
+                    missing.push(CliError::NotFound { kind: kind.plural(), name: name.to_owned() })
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    fn all(&self, kind: ResourceType) -> Result<Vec<Item>, CliError> {
+        let namespace = self.args.scope.query_namespace();
+        let namespace = namespace.filter(|_| kind.is_namespaced());
         match kind {
             ResourceType::Pod => {
-                let views = pods(args, roots, &selector, &names)?;
-                if output == Output::Table || output == Output::Wide {
-                    texts.push(pod_table(&views, args, output == Output::Wide, now));
-                }
-                values.extend(views.into_iter().map(|view| view.json));
+                let query = Query { namespace, selector: self.selector.clone() };
+                let views = view::list(self.roots, &query)?;
+                Ok(views.into_iter().map(|view| Item::Pod(Box::new(view))).collect())
             }
             ResourceType::Event => {
-                let views = pods(args, roots, &selector, &[])?;
-                texts.push(event_table(&views, now));
+                let query = Query { namespace, selector: Selector::default() };
+                let views = view::list(self.roots, &query)?;
+                Ok(events::objects(&views).into_iter().map(Item::Object).collect())
             }
-            kind => {
-                let objects = objects(args, roots, &selector, kind, &names)?;
-                if output == Output::Table || output == Output::Wide {
-                    texts.push(object_table(kind, &objects, args, now));
-                }
-                values.extend(objects);
-            }
+            kind => self.stored(kind, namespace.as_deref()),
         }
     }
-    Ok(match output {
-        Output::Table | Output::Wide => table_text(&texts, args),
-        Output::Name => values.iter().map(|value| format!("{}\n", full_name(value))).collect(),
-        Output::Json if single => values.first().map(output::to_json).unwrap_or_default(),
-        Output::Yaml if single => values.first().map(output::to_yaml).unwrap_or_default(),
-        Output::Json => output::to_json(&output::list(values)),
-        Output::Yaml => output::to_yaml(&output::list(values)),
-    })
-}
 
-fn kinds_in_order(wanted: &[(ResourceType, Option<String>)]) -> Vec<ResourceType> {
-    let mut kinds = Vec::new();
-    for (kind, _) in wanted {
-        if !kinds.contains(kind) {
-            kinds.push(*kind);
-        }
-    }
-    kinds
-}
-
-/// `pod/web`
-fn full_name(value: &Value) -> String {
-    let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
-    let kind = text(&value["kind"]).to_ascii_lowercase();
-    format!("{kind}/{}", text(&value["metadata"]["name"]))
-}
-
-fn table_text(texts: &[String], args: &GetArgs) -> String {
-    let filled: Vec<&str> = texts.iter().map(String::as_str).filter(|t| !t.is_empty()).collect();
-    if filled.is_empty() {
-        // kubectl says so on standard error and succeeds.
-        match args.scope.query_namespace() {
-            Some(namespace) => eprintln!("No resources found in {namespace} namespace."),
-            None => eprintln!("No resources found"),
-        }
-    }
-    filled.join("\n")
-}
-
-fn pods(
-    args: &GetArgs,
-    roots: &Roots,
-    selector: &Selector,
-    names: &[&str],
-) -> Result<Vec<PodView>, CliError> {
-    if names.is_empty() {
-        let namespace = args.scope.query_namespace();
-        return view::list(roots, &Query { namespace, selector: selector.clone() });
-    }
-    let mut views = Vec::new();
-    for name in names {
-        match view::get(roots, &args.scope.key(name)) {
-            Err(CliError::NotFound { .. }) if args.ignore_not_found => {}
-            other => views.push(other?),
-        }
-    }
-    Ok(views)
-}
-
-fn pod_table(views: &[PodView], args: &GetArgs, wide: bool, now: Timestamp) -> String {
-    if views.is_empty() {
-        return String::new();
-    }
-    let mut heading = Vec::new();
-    if args.scope.all_namespaces {
-        heading.push("NAMESPACE");
-    }
-    heading.extend(["NAME", "READY", "STATUS", "RESTARTS", "AGE"]);
-    if wide {
-        heading.extend(["IP", "NODE", "NOMINATED NODE", "READINESS GATES"]);
-    }
-    if args.show_labels {
-        heading.push("LABELS");
-    }
-    let mut table = if args.no_headers { Table::default() } else { Table::new(&heading) };
-    for view in views {
-        table.row(pod_row(view, args, wide, now));
-    }
-    table.render()
-}
-
-fn pod_row(view: &PodView, args: &GetArgs, wide: bool, now: Timestamp) -> Vec<String> {
-    let shown = view
-        .plan()
-        .zip(view.status())
-        .map(|(plan, status)| columns(plan, status, view.deletion_timestamp(), now));
-    let mut row = Vec::new();
-    if args.scope.all_namespaces {
-        row.push(view.key.namespace.clone());
-    }
-    row.push(view.key.name.clone());
-    let count = view.json["spec"]["containers"].as_array().map_or(0, Vec::len);
-    match &shown {
-        Some(columns) => {
-            row.extend([columns.ready.clone(), columns.status.clone(), columns.restarts.clone()]);
-        }
-        // No supervisor has it: an object of an earlier boot, or a pod whose
-        // first status is not written yet.
-        None => {
-            let status = if view.loaded.is_some() { "Pending" } else { "Unknown" };
-            row.extend([format!("0/{count}"), status.into(), "0".into()]);
-        }
-    }
-    let age = view.created_at().map(|at| human_duration(now.since(at)));
-    row.push(age.unwrap_or_else(|| "<unknown>".into()));
-    if wide {
-        let text = |path: &str| {
-            let text = view.json.pointer(path).and_then(Value::as_str).unwrap_or_default();
-            if text.is_empty() { "<none>".to_owned() } else { text.to_owned() }
-        };
-        row.extend([text("/status/podIP"), text("/spec/nodeName"), "<none>".into()]);
-        row.push(shown.map_or_else(|| "<none>".into(), |columns| columns.readiness_gates));
-    }
-    if args.show_labels {
-        let labels: Vec<String> = view.labels().map(|(k, v)| format!("{k}={v}")).collect();
-        row.push(if labels.is_empty() { "<none>".into() } else { labels.join(",") });
-    }
-    row
-}
-
-fn objects(
-    args: &GetArgs,
-    roots: &Roots,
-    selector: &Selector,
-    kind: ResourceType,
-    names: &[&str],
-) -> Result<Vec<Value>, CliError> {
-    let room = |e: crate::store::Error| CliError::room(&e, e.kind());
-    let store = ObjectStore::new(roots.objects());
-    if names.is_empty() {
-        let namespace = args.scope.query_namespace();
-        let Listing { objects: found, broken } =
-            store.list(namespace.as_deref(), kind.kind()).map_err(room)?;
+    fn stored(&self, kind: ResourceType, namespace: Option<&str>) -> Result<Vec<Item>, CliError> {
+        let Listing { objects, broken } = ObjectStore::new(self.roots.objects())
+            .list(namespace, kind.kind())
+            .map_err(|e| CliError::room(&e, e.kind()))?;
         for error in &broken {
             eprintln!("podrt: {error}, ignoring");
         }
-        let mut all: Vec<Value> = found.into_iter().map(|(_, object)| object).collect();
+        let mut all: Vec<Value> = objects.into_iter().map(|(_, object)| object).collect();
         all.retain(|object| {
-            let labels = object["metadata"]["labels"].as_object();
-            let labels = labels.into_iter().flatten();
-            selector.matches(labels.map(|(k, v)| (k.as_str(), v.as_str().unwrap_or_default())))
+            let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
+            let labels = labels.map(|(k, v)| (k.as_str(), v.as_str().unwrap_or_default()));
+            self.selector.matches(labels)
         });
-        return Ok(all);
+        Ok(all.into_iter().map(Item::Object).collect())
     }
-    let mut found = Vec::new();
-    for name in names {
-        let PodKey { namespace, name } = args.scope.key(name);
-        let key = ObjectKey::new(Some(&namespace), kind.kind(), &name).map_err(room)?;
-        match store.get(&key).map_err(room)? {
-            Some(object) => found.push(object),
-            None if args.ignore_not_found => {}
-            None => return Err(CliError::NotFound { kind: kind.plural(), name }),
-        }
-    }
-    Ok(found)
-}
 
-fn object_table(kind: ResourceType, objects: &[Value], args: &GetArgs, now: Timestamp) -> String {
-    if objects.is_empty() {
-        return String::new();
-    }
-    let mut heading = if args.scope.all_namespaces { vec!["NAMESPACE"] } else { vec![] };
-    heading.push("NAME");
-    if kind == ResourceType::Secret {
-        heading.push("TYPE");
-    }
-    heading.extend(["DATA", "AGE"]);
-    let mut table = if args.no_headers { Table::default() } else { Table::new(&heading) };
-    for object in objects {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let mut row = Vec::new();
-        if args.scope.all_namespaces {
-            row.push(text(&object["metadata"]["namespace"]));
+    fn one(&self, kind: ResourceType, name: &str) -> Result<Option<Item>, CliError> {
+        let key = self.args.scope.key(name);
+        if kind == ResourceType::Pod {
+            return match view::get(self.roots, &key) {
+                Ok(view) => Ok(Some(Item::Pod(Box::new(view)))),
+                Err(CliError::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            };
         }
-        row.push(text(&object["metadata"]["name"]));
-        if kind == ResourceType::Secret {
-            row.push(text(&object["type"]));
+        if kind == ResourceType::Event {
+            let is_it = |item: &Item| item.key().1 == name;
+            return Ok(self.all(kind)?.into_iter().find(is_it));
         }
-        let count = |field: &str| object[field].as_object().map_or(0, serde_json::Map::len);
-        row.push((count("data") + count("binaryData")).to_string());
-        let created = Timestamp::parse_rfc3339(&text(&object["metadata"]["creationTimestamp"]));
-        row.push(created.map_or_else(|| "<unknown>".into(), |at| human_duration(now.since(at))));
-        table.row(row);
+        let namespace = kind.is_namespaced().then_some(key.namespace.as_str());
+        let object = ObjectKey::new(namespace, kind.kind(), &key.name)
+            .and_then(|key| ObjectStore::new(self.roots.objects()).get(&key))
+            .map_err(|e| CliError::room(&e, e.kind()))?;
+        Ok(object.map(Item::Object))
     }
-    table.render()
-}
 
-fn event_table(views: &[PodView], now: Timestamp) -> String {
-    let mut events: Vec<_> =
-        views.iter().flat_map(|view| view.events().iter().map(move |e| (view, e))).collect();
-    if events.is_empty() {
-        return String::new();
+    fn print(
+        &self,
+        found: &[(ResourceType, Vec<Item>)],
+        now: Timestamp,
+    ) -> Result<String, CliError> {
+        if !self.output.is_table() {
+            let single = matches!(self.wanted.as_slice(), [(_, Some(_))]);
+            let values = found.iter().flat_map(|(_, items)| items).map(|item| item.json().clone());
+            return self.output.objects(values.collect(), single, !self.args.no_headers);
+        }
+        let filled = found.iter().filter(|(_, items)| !items.is_empty());
+        let tables: Vec<String> =
+            filled.map(|(kind, items)| self.table(*kind, items, true, now).render()).collect();
+        let is_named = self.wanted.iter().any(|(_, name)| name.is_some());
+        if tables.is_empty() && !is_named {
+            // kubectl says so on standard error and succeeds.
+            match self.args.scope.query_namespace() {
+                Some(namespace) if self.kinds().iter().any(|kind| kind.is_namespaced()) => {
+                    eprintln!("No resources found in {namespace} namespace.");
+                }
+                _ => eprintln!("No resources found"),
+            }
+        }
+        Ok(tables.join("\n"))
     }
-    events.sort_by_key(|(_, event)| event.last_timestamp);
-    let mut table = Table::new(&["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]);
-    for (view, event) in events {
-        let kind = match event.r#type {
-            EventType::Normal => "Normal",
-            EventType::Warning => "Warning",
+
+    fn table(&self, kind: ResourceType, items: &[Item], headings: bool, now: Timestamp) -> Table {
+        let look = Look { headings: headings && !self.args.no_headers, ..self.look() };
+        let views = items.iter().filter_map(|item| match item {
+            Item::Pod(view) => Some(&**view),
+            Item::Object(_) => None,
+        });
+        let values: Vec<&Value> = items.iter().map(Item::json).collect();
+        match kind {
+            ResourceType::Pod => rows::pods(views, look, now),
+            ResourceType::Event => events::table(&values, look, now),
+            kind => rows::objects(kind, &values, look, now),
+        }
+    }
+
+    /// Prints what is there, and then every change, for as long as somebody
+    /// reads it.
+    fn watch(&self, now: Timestamp) -> Result<(), CliError> {
+        let [kind] = self.kinds()[..] else {
+            return Err(CliError::Refused(
+                "you may only specify a single resource type when watching".into(),
+            ));
         };
-        table.row(vec![
-            human_duration(now.since(event.last_timestamp)),
-            kind.into(),
-            event.reason.clone(),
-            format!("pod/{}", view.key.name),
-            event.message.clone(),
-        ]);
+        let changes = Changes::new(self.roots, kind)?;
+        let mut missing = Vec::new();
+        let mut known = by_key(self.items(kind, &mut missing)?);
+        failures(missing)?;
+        let mut widths = Vec::new();
+        let mut headings = true;
+        if !self.args.watch_only {
+            let items: Vec<Item> = known.values().cloned().collect();
+            self.print_change(kind, &items, &mut headings, &mut widths, now)?;
+        }
+        loop {
+            changes.wait(None)?;
+            let fresh = by_key(self.items(kind, &mut Vec::new())?);
+            let mut changed: Vec<Item> = Vec::new();
+            for (key, item) in &fresh {
+                if known.get(key).map(Item::json) != Some(item.json()) {
+                    changed.push(item.clone());
+                }
+            }
+            // The last state of what is gone is shown once more.
+            let gone = known.iter().filter(|(key, _)| !fresh.contains_key(*key));
+            changed.extend(gone.map(|(_, item)| item.clone()));
+            self.print_change(kind, &changed, &mut headings, &mut widths, clock::now().wall)?;
+            known = fresh;
+        }
     }
-    table.render()
+
+    fn print_change(
+        &self,
+        kind: ResourceType,
+        items: &[Item],
+        headings: &mut bool,
+        widths: &mut Vec<usize>,
+        now: Timestamp,
+    ) -> Result<(), CliError> {
+        use std::io::Write as _;
+        if items.is_empty() {
+            return Ok(());
+        }
+        let text = if self.output.is_table() {
+            self.table(kind, items, *headings, now).render_below(widths)
+        } else {
+            let each = items.iter().map(|item| {
+                let heads = *headings && !self.args.no_headers;
+                self.output.objects(vec![item.json().clone()], true, heads)
+            });
+            each.collect::<Result<Vec<_>, _>>()?.concat()
+        };
+        *headings = false;
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(|e| CliError::File { path: "standard output".into(), cause: e.to_string() })
+    }
+}
+
+type Known = BTreeMap<(String, String), Item>;
+
+fn by_key(items: Vec<Item>) -> Known {
+    items.into_iter().map(|item| (item.key(), item)).collect()
 }

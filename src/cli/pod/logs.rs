@@ -98,7 +98,7 @@ fn views(args: &LogsArgs, roots: &Roots) -> Result<Vec<PodView>, CliError> {
     match &args.pod {
         Some(pod) => Ok(vec![view::get(roots, &args.scope.key(pod))?]),
         None if !args.selector.is_empty() => {
-            let namespace = Some(args.scope.namespace.clone());
+            let namespace = Some(args.scope.namespace().to_owned());
             view::list(roots, &Query { namespace, selector: Selector::parse(&args.selector)? })
         }
         None => Err(CliError::Refused(

@@ -3,21 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::Path;
 
 use serde_json::Value;
 
 use crate::cli::error::CliError;
 use crate::image;
-use crate::manifest::{self, Object, PlanOptions, PodObject};
+use crate::manifest::{self, Object, PodObject};
 use crate::model::plan::{PodPlan, PullPolicy};
-use crate::model::{ErrorKind, PodKey, PodUid, Roots, Timestamp};
+use crate::model::{ErrorKind, PodKey, Roots, Timestamp};
 use crate::store::objects::{ObjectKey, ObjectStore};
 use crate::store::pods::PodStore;
 use crate::supervisor::client::{self, Client, SpawnOptions};
 
 use super::args::RunArgs;
 use super::delete::{self, How};
+use super::settings::{self, Settings};
+use super::source;
 
 /// What a set of manifests asks for, planned but not begun.
 #[derive(Debug)]
@@ -67,23 +68,13 @@ impl Planned {
         problems: &mut Vec<String>,
     ) -> Result<(), CliError> {
         for mut object in objects {
-            let metadata = object.metadata_mut();
-            if metadata.namespace.is_empty() {
-                metadata.namespace.clone_from(&args.scope.namespace);
-            }
+            source::set_namespace(&mut object, &args.scope)?;
             let Object::Pod(mut pod) = object else {
                 self.others.push(object);
                 continue;
             };
-            if pod.metadata.name.is_empty() {
-                pod.metadata.name = format!("{}{}", pod.metadata.generate_name, suffix()?);
-            }
-            let uid = match pod.metadata.uid.as_str() {
-                "" => random_uid()?,
-                uid => PodUid::new(uid).map_err(|e| CliError::room(&e, ErrorKind::InvalidInput))?,
-            };
-            pod.metadata.uid = uid.to_string();
-            match manifest::plan(&pod, &options(args, roots, uid, now)) {
+            let settings = settings_of(args, &mut pod);
+            match settings::plan(&mut pod, settings, roots, now)? {
                 Ok(plan) => self.pods.push((*pod, plan)),
                 Err(report) => problems.push(report.to_string()),
             }
@@ -139,10 +130,7 @@ impl Planned {
         }
         let mut started = Vec::new();
         for (pod, plan) in self.pods {
-            let options = SpawnOptions::default();
-            let client =
-                client::spawn(&plan, &options).map_err(|e| CliError::room(&e, e.kind()))?;
-            put(&objects, "Pod", stored(&pod, &plan))?;
+            let (client, _) = launch(&objects, &pod, &plan)?;
             started.push(Started { plan, client });
         }
         Ok(started)
@@ -155,8 +143,40 @@ pub fn key_of(plan: &PodPlan) -> PodKey {
     PodKey { namespace: plan.namespace.clone(), name: plan.name.clone() }
 }
 
+/// Starts a pod's processes and stores its object. In this order: who loses a
+/// race for the name must not touch the winner's object.
+///
+/// # Errors
+/// The supervisor's; then nothing is left. The store's.
+pub fn launch(
+    objects: &ObjectStore,
+    pod: &PodObject,
+    plan: &PodPlan,
+) -> Result<(Client, Value), CliError> {
+    let client =
+        client::spawn(plan, &SpawnOptions::default()).map_err(|e| CliError::room(&e, e.kind()))?;
+    let object = put(objects, "Pod", stored(pod, plan))?;
+    Ok((client, object))
+}
+
+/// What the flags ask for, or, where they say nothing, the annotations.
+fn settings_of(args: &RunArgs, pod: &mut PodObject) -> Settings {
+    let mut settings = Settings::of(pod);
+    if let Some(network) = args.network {
+        settings.network = network.into();
+    }
+    settings.seccomp_default |= args.seccomp_default;
+    if let Some(longest) = args.max_container_backoff {
+        settings.max_backoff_seconds =
+            u32::try_from(longest.as_secs()).unwrap_or(u32::MAX).clamp(1, 300);
+    }
+    settings.note(pod);
+    settings
+}
+
 /// The object as it is kept: with what the API server would have added.
-fn stored(pod: &PodObject, plan: &PodPlan) -> Value {
+#[must_use]
+pub fn stored(pod: &PodObject, plan: &PodPlan) -> Value {
     let mut json = pod.to_json(None);
     json["metadata"]["creationTimestamp"] = plan.created_at.to_string().into();
     json["metadata"]["generation"] = plan.generation.into();
@@ -164,14 +184,18 @@ fn stored(pod: &PodObject, plan: &PodPlan) -> Value {
     json
 }
 
-fn put(store: &ObjectStore, kind: &str, object: Value) -> Result<(), CliError> {
+/// Stores an object by the names in it; the object as it is stored now.
+///
+/// # Errors
+/// The store's.
+pub fn put(store: &ObjectStore, kind: &str, object: Value) -> Result<Value, CliError> {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
     let (namespace, name) = (text("namespace"), text("name"));
     let namespace = (kind != "Namespace").then_some(namespace.as_str());
-    ObjectKey::new(namespace, kind, &name)
+    let written = ObjectKey::new(namespace, kind, &name)
         .and_then(|key| store.put(&key, object))
         .map_err(|e| CliError::room(&e, e.kind()))?;
-    Ok(())
+    Ok(written.object().clone())
 }
 
 fn check_image(store: &image::Store, container: &str, name: &str) -> Result<(), CliError> {
@@ -185,50 +209,6 @@ fn check_image(store: &image::Store, container: &str, name: &str) -> Result<(), 
             .hint("load it with 'podrt image load FILE' or 'podrt image import DIR NAME'"));
     }
     Ok(())
-}
-
-fn options(args: &RunArgs, roots: &Roots, uid: PodUid, now: Timestamp) -> PlanOptions {
-    PlanOptions {
-        roots: absolute(roots),
-        uid,
-        node_name: node_name(),
-        network: args.network.into(),
-        created_at: now,
-        node_memory_bytes: node_memory_bytes(),
-        node_cpus: std::thread::available_parallelism()
-            .map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
-        cluster_domain: "cluster.local".into(),
-        seccomp_default: args.seccomp_default,
-        max_backoff_seconds: u32::try_from(args.max_container_backoff.as_secs())
-            .unwrap_or(u32::MAX)
-            .clamp(1, 300),
-        is_static: false,
-    }
-}
-
-/// The pod's processes keep the roots, wherever they are started from.
-fn absolute(roots: &Roots) -> Roots {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    Roots {
-        root: absolute(&roots.root),
-        data_root: absolute(&roots.data_root),
-        log_root: absolute(&roots.log_root),
-    }
-}
-
-fn node_name() -> String {
-    let name = nix::unistd::gethostname().unwrap_or_default();
-    name.to_string_lossy().to_ascii_lowercase()
-}
-
-/// `MemTotal` of /proc/meminfo, in bytes; 0 where it cannot be read.
-fn node_memory_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
 }
 
 /// Reads a manifest; `-` is standard input.
@@ -249,28 +229,4 @@ pub fn read(file: &str) -> Result<String, CliError> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(cause)?;
     Ok(text)
-}
-
-fn random_bytes<const N: usize>() -> Result<[u8; N], CliError> {
-    let mut bytes = [0; N];
-    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    read.map(|()| bytes)
-        .map_err(|e| CliError::File { path: "/dev/urandom".into(), cause: e.to_string() })
-}
-
-/// A version 4 UUID (RFC 9562).
-fn random_uid() -> Result<PodUid, CliError> {
-    let mut bytes: [u8; 16] = random_bytes()?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let uid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
-    PodUid::new(uid).map_err(|e| CliError::room(&e, ErrorKind::System))
-}
-
-/// The five characters that Kubernetes appends to a generateName.
-fn suffix() -> Result<String, CliError> {
-    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let bytes: [u8; 5] = random_bytes()?;
-    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect())
 }

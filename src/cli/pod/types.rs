@@ -9,6 +9,9 @@ pub enum ResourceType {
     ConfigMap,
     Secret,
     Event,
+    Namespace,
+    Service,
+    PersistentVolumeClaim,
 }
 
 impl ResourceType {
@@ -16,10 +19,15 @@ impl ResourceType {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text.to_ascii_lowercase().as_str() {
-            "pods" | "pod" | "po" | "all" => Self::Pod,
+            "pods" | "pod" | "po" => Self::Pod,
             "configmaps" | "configmap" | "cm" => Self::ConfigMap,
             "secrets" | "secret" => Self::Secret,
             "events" | "event" | "ev" => Self::Event,
+            "namespaces" | "namespace" | "ns" => Self::Namespace,
+            "services" | "service" | "svc" => Self::Service,
+            "persistentvolumeclaims" | "persistentvolumeclaim" | "pvc" => {
+                Self::PersistentVolumeClaim
+            }
             _ => return None,
         })
     }
@@ -32,6 +40,9 @@ impl ResourceType {
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
             Self::Event => "Event",
+            Self::Namespace => "Namespace",
+            Self::Service => "Service",
+            Self::PersistentVolumeClaim => "PersistentVolumeClaim",
         }
     }
 
@@ -43,6 +54,9 @@ impl ResourceType {
             Self::ConfigMap => "configmaps",
             Self::Secret => "secrets",
             Self::Event => "events",
+            Self::Namespace => "namespaces",
+            Self::Service => "services",
+            Self::PersistentVolumeClaim => "persistentvolumeclaims",
         }
     }
 
@@ -54,8 +68,20 @@ impl ResourceType {
             Self::ConfigMap => "configmap",
             Self::Secret => "secret",
             Self::Event => "event",
+            Self::Namespace => "namespace",
+            Self::Service => "service",
+            Self::PersistentVolumeClaim => "persistentvolumeclaim",
         }
     }
+
+    /// False for objects of the whole machine.
+    #[must_use]
+    pub fn is_namespaced(self) -> bool {
+        self != Self::Namespace
+    }
+
+    /// What `all` stands for, as far as podrt has it.
+    pub const ALL: [Self; 2] = [Self::Pod, Self::Service];
 }
 
 /// Types with names, as typed: `TYPE [NAME…]` or `TYPE/NAME…`.
@@ -82,7 +108,14 @@ pub fn resources(words: &[String]) -> Result<Vec<(ResourceType, Option<String>)>
             .collect();
     }
     let Some((kinds, names)) = words.split_first() else { return Ok(Vec::new()) };
-    let kinds = kinds.split(',').map(parse).collect::<Result<Vec<_>, _>>()?;
+    let mut all = Vec::new();
+    for kind in kinds.split(',') {
+        match kind {
+            "all" => all.extend(ResourceType::ALL),
+            kind => all.push(parse(kind)?),
+        }
+    }
+    let kinds = all;
     if names.is_empty() {
         return Ok(kinds.into_iter().map(|kind| (kind, None)).collect());
     }

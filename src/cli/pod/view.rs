@@ -14,7 +14,7 @@ use crate::store::pods::{LoadedPod, PodStore};
 use super::selector::Selector;
 
 /// One pod of a listing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PodView {
     pub key: PodKey,
     /// The `v1` object with its status.

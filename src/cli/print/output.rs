@@ -1,11 +1,14 @@
-//! `-o json|yaml|wide|name`.
+//! `-o json|yaml|wide|name|jsonpath=…|custom-columns=…`.
 
 use serde_json::{Value, json};
 
 use crate::cli::error::CliError;
 
+use super::Columns;
+use super::jsonpath::Template;
+
 /// How a verb prints what it found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum Output {
     #[default]
     Table,
@@ -13,23 +16,101 @@ pub enum Output {
     Json,
     Yaml,
     Name,
+    JsonPath(Template),
+    /// The values of a template as a JSON list.
+    JsonPathAsJson(Template),
+    CustomColumns(Columns),
 }
 
 impl Output {
     /// Reads the value of `-o`.
     ///
     /// # Errors
-    /// kubectl's words for a format nobody knows.
+    /// kubectl's words for a format nobody knows or a template that cannot be
+    /// read.
     pub fn parse(text: &str) -> Result<Self, CliError> {
-        Ok(match text {
+        let (format, argument) = text.split_once('=').unwrap_or((text, ""));
+        let template = |text: &str| {
+            if text.is_empty() {
+                let cause = "template format specified but no template given";
+                return Err(CliError::Refused(cause.into()));
+            }
+            Template::parse(text).map_err(|e| CliError::Refused(e.to_string()))
+        };
+        Ok(match format {
             "" => Self::Table,
             "wide" => Self::Wide,
             "json" => Self::Json,
             "yaml" => Self::Yaml,
             "name" => Self::Name,
+            "jsonpath" => Self::JsonPath(template(argument)?),
+            "jsonpath-as-json" => Self::JsonPathAsJson(template(argument)?),
+            "jsonpath-file" => Self::JsonPath(template(&file(argument)?)?),
+            "custom-columns" => Self::CustomColumns(Columns::parse(argument)?),
+            "go-template" | "go-template-file" | "template" | "templatefile" => {
+                return Err(CliError::Refused(format!(
+                    "output format {format:?} is not supported: use jsonpath or custom-columns"
+                )));
+            }
             _ => return Err(CliError::UnknownOutput(text.to_owned())),
         })
     }
+
+    /// True for the tables that each type has of its own.
+    #[must_use]
+    pub fn is_table(&self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
+
+    /// Prints objects in any format but the tables; a single one without a
+    /// List around it.
+    ///
+    /// # Errors
+    /// A template's.
+    pub fn objects(
+        &self,
+        mut values: Vec<Value>,
+        single: bool,
+        headings: bool,
+    ) -> Result<String, CliError> {
+        if let Self::CustomColumns(columns) = self {
+            return columns.render(&values, headings);
+        }
+        if *self == Self::Name {
+            return Ok(values.iter().map(|value| format!("{}\n", full_name(value))).collect());
+        }
+        let value = match values.pop() {
+            None if single => return Ok(String::new()),
+            Some(only) if single && values.is_empty() => only,
+            last => {
+                values.extend(last);
+                list(values)
+            }
+        };
+        Ok(match self {
+            Self::Json => to_json(&value),
+            Self::Yaml => to_yaml(&value),
+            Self::JsonPath(template) => template.render(&value).map_err(CliError::Refused)?,
+            Self::JsonPathAsJson(template) => {
+                let values = template.values(&value).map_err(CliError::Refused)?;
+                to_json(&Value::Array(values.into_iter().cloned().collect()))
+            }
+            Self::Table | Self::Wide | Self::Name | Self::CustomColumns(_) => String::new(),
+        })
+    }
+}
+
+fn file(path: &str) -> Result<String, CliError> {
+    std::fs::read_to_string(path)
+        .map_err(|e| CliError::File { path: path.to_owned(), cause: e.to_string() })
+}
+
+/// `pod/web`
+#[must_use]
+pub fn full_name(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let kind = text(&object["kind"]).to_ascii_lowercase();
+    format!("{kind}/{}", text(&object["metadata"]["name"]))
 }
 
 /// JSON as kubectl prints it: four blanks, a newline at the end.

@@ -1,0 +1,241 @@
+//! `apply`, `create`, `replace`, `label`, `annotate` and `delete`: what they
+//! change, and what they say.
+
+use crate::pod_life::{shell_pod, wait_for_log};
+use crate::support::World;
+
+const SLEEP: &str = "trap 'exit 0' TERM; sleep 1000 & wait";
+
+fn config_map(data: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: cm }}\n{data}")
+}
+
+#[test]
+fn apply_creates_leaves_alone_configures_and_keeps_what_others_set() {
+    let world = World::new();
+    let apply = |text: &str| {
+        let file = world.file("cm.yaml", text);
+        world.podrt(&["apply", "-f", &file.to_string_lossy()])
+    };
+    let value =
+        |path: &str| world.podrt(&["get", "cm", "cm", "-o", &format!("jsonpath={path}")]).ok();
+    assert_eq!(apply(&config_map("data: { a: '1', b: '2' }")).ok(), "configmap/cm created\n");
+    assert_eq!(apply(&config_map("data: { a: '1', b: '2' }")).ok(), "configmap/cm unchanged\n");
+    assert_eq!(world.podrt(&["label", "cm", "cm", "by=hand"]).ok(), "configmap/cm labeled\n");
+    assert_eq!(apply(&config_map("data: { a: '3' }")).ok(), "configmap/cm configured\n");
+    assert_eq!(value("{.data}"), "{\"a\":\"3\"}");
+    assert_eq!(value("{.metadata.labels.by}"), "hand");
+    let uid = value("{.metadata.uid}");
+    assert_eq!(
+        apply(&config_map("data: { a: '4' }\nimmutable: true")).ok(),
+        "configmap/cm configured\n"
+    );
+    assert_eq!(
+        apply(&config_map("data: { a: '5' }\nimmutable: true")).error(1),
+        "podrt: The ConfigMap \"cm\" is invalid: data: Forbidden: field is immutable when `immutable` is set"
+    );
+    assert_eq!((value("{.data.a}"), value("{.metadata.uid}")), ("4".into(), uid));
+    assert_eq!(
+        world.podrt(&["delete", "cm", "cm"]).ok(),
+        "configmap \"cm\" deleted from default namespace\n"
+    );
+    assert!(!world.podrt(&["get", "cm", "-A"]).ok().contains("cm"));
+}
+
+#[test]
+fn an_applied_pod_runs_and_is_recreated_only_when_it_must_be() {
+    let world = World::with_fixture();
+    let apply = |text: &str| {
+        let file = world.file("web.yaml", text);
+        world.podrt(&["apply", "-f", &file.to_string_lossy()])
+    };
+    let uid = || world.podrt(&["get", "pod", "web", "-o", "jsonpath={.metadata.uid}"]).ok();
+    let manifest = shell_pod("web", "Always", &format!("echo one; {SLEEP}"));
+    assert_eq!(apply(&manifest).ok(), "pod/web created\n");
+    wait_for_log(&world, "web", "one\n");
+    let first = uid();
+    assert_eq!(apply(&manifest).ok(), "pod/web unchanged\n");
+    let labelled = manifest.replace("  name: web", "  name: web\n  labels: { tier: front }");
+    assert_eq!(apply(&labelled).ok(), "pod/web configured\n");
+    assert_eq!(world.podrt(&["get", "po", "-l", "tier=front", "-o", "name"]).ok(), "pod/web\n");
+    assert_eq!(uid(), first);
+    let other = labelled.replace("echo one", "echo two");
+    assert_eq!(apply(&other).ok(), "pod/web configured (recreated)\n");
+    assert_ne!(uid(), first);
+    wait_for_log(&world, "web", "two\n");
+    world.podrt(&["delete", "-f", &world.path().join("web.yaml").to_string_lossy()]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_new_image_restarts_the_container_in_place() {
+    let world = World::with_fixture();
+    world.podrt(&["image", "tag", crate::support::FIXTURE_IMAGE, "podrt.local/fixture:v2"]).ok();
+    let manifest = shell_pod("img", "Never", SLEEP);
+    let file = world.file("img.yaml", &manifest);
+    let apply = || world.podrt(&["apply", "-f", &file.to_string_lossy()]).ok();
+    apply();
+    world.wait_pod("img", 10, |pod| pod["status"]["phase"] == "Running");
+    let uid = world.pod("img")["metadata"]["uid"].clone();
+    world.file("img.yaml", &manifest.replace("fixture:latest", "fixture:v2"));
+    assert_eq!(apply(), "pod/img configured\n");
+    let pod = world.wait_pod("img", 20, |pod| {
+        let status = &pod["status"]["containerStatuses"][0];
+        status["restartCount"] == 1 && status["state"]["running"].is_object()
+    });
+    assert_eq!(pod["metadata"]["uid"], uid);
+    assert_eq!(pod["metadata"]["generation"], 2);
+    assert_eq!(pod["spec"]["containers"][0]["image"], "podrt.local/fixture:v2");
+    let events = world.podrt(&["get", "events"]).ok();
+    assert!(events.contains("Container main definition changed, will be restarted"), "{events}");
+    world.podrt(&["delete", "pod", "img", "--now"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn create_and_replace_tell_what_is_there_and_what_is_not() {
+    let world = World::with_fixture();
+    let file = world.file("pod.yaml", &shell_pod("web", "Always", SLEEP));
+    let file = file.to_string_lossy().into_owned();
+    assert_eq!(
+        world.podrt(&["replace", "-f", &file]).error(1),
+        format!("podrt: error when replacing {file:?}: pods \"web\" not found")
+    );
+    assert_eq!(world.podrt(&["create", "-f", &file]).ok(), "pod/web created\n");
+    assert_eq!(
+        world.podrt(&["create", "-f", &file]).error(1),
+        format!("podrt: error when creating {file:?}: pods \"web\" already exists")
+    );
+    assert_eq!(world.podrt(&["replace", "-f", &file]).ok(), "pod/web replaced\n");
+    let changed = world.file("pod.yaml", &shell_pod("web", "Never", SLEEP));
+    assert!(changed.ends_with("pod.yaml"));
+    let refused = world.podrt(&["replace", "-f", &file]).error(1);
+    assert!(
+        refused
+            .starts_with("podrt: The Pod \"web\" is invalid: spec: Forbidden: pod updates may not"),
+        "{refused}"
+    );
+    assert_eq!(
+        world.podrt(&["replace", "--force", "-f", &file]).ok(),
+        "pod \"web\" deleted from default namespace\npod/web replaced\n"
+    );
+    world.podrt(&["delete", "pods", "--all", "--now"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_label_reaches_a_running_pods_files() {
+    let world = World::with_fixture();
+    let manifest = "apiVersion: v1
+kind: Pod
+metadata: { name: down, labels: { tier: a } }
+spec:
+  containers:
+    - name: main
+      image: podrt.local/fixture:latest
+      command: [sh, -c, \"trap 'exit 0' TERM; sleep 1000 & wait\"]
+      volumeMounts: [{ name: info, mountPath: /info }]
+  volumes:
+    - name: info
+      downwardAPI:
+        items:
+          - { path: tier, fieldRef: { fieldPath: \"metadata.labels['tier']\" } }
+";
+    world.run_pod(manifest, &["-d"]).ok();
+    assert_eq!(
+        world.podrt(&["label", "pod", "down", "tier=b"]).error(1),
+        "podrt: 'tier' already has a value (a), and --overwrite is false"
+    );
+    assert_eq!(
+        world.podrt(&["label", "pod/down", "tier=b", "--overwrite"]).ok(),
+        "pod/down labeled\n"
+    );
+    assert_eq!(world.podrt(&["label", "pod/down", "tier=b"]).ok(), "pod/down not labeled\n");
+    assert_eq!(world.podrt(&["exec", "down", "--", "cat", "/info/tier"]).ok(), "b");
+    assert_eq!(world.podrt(&["annotate", "po", "down", "note=x y"]).ok(), "pod/down annotated\n");
+    assert_eq!(world.podrt(&["annotate", "po", "down", "--list"]).ok(), "note=x y\n");
+    assert_eq!(world.podrt(&["label", "po", "down", "tier-"]).ok(), "pod/down unlabeled\n");
+    let bad = world.podrt(&["label", "po", "down", "k=not ok"]).error(1);
+    assert!(bad.contains("metadata.labels: Invalid value: \"not ok\""), "{bad}");
+    assert_eq!(
+        world.podrt(&["label", "po", "gone", "a=b"]).error(1),
+        "podrt: pods \"gone\" not found"
+    );
+    world.podrt(&["delete", "pod", "down", "--now"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn get_prints_templates_columns_and_several_types() {
+    let world = World::new();
+    let file = world.file("cm.yaml", &config_map("data: { k: v }"));
+    world.podrt(&["create", "-f", &file.to_string_lossy()]).ok();
+    let get = |output: &str| world.podrt(&["get", "cm", "-o", output]);
+    assert_eq!(get("jsonpath={.items[*].metadata.name}").ok(), "cm");
+    assert_eq!(
+        get("custom-columns=N:.metadata.name,K:.data.k,X:.no").ok(),
+        "N    K   X\ncm   v   <none>\n"
+    );
+    assert_eq!(
+        get("go-template={{.x}}").error(1),
+        "podrt: output format \"go-template\" is not supported: use jsonpath or custom-columns"
+    );
+    assert!(get("nope").error(1).contains("allowed formats are: custom-columns,json,"));
+    assert!(get("jsonpath={.x").error(1).contains("unclosed action"));
+    assert!(world.podrt(&["get", "cm,secret"]).ok().contains("configmap/cm   1"));
+    let some = world.podrt(&["get", "cm", "cm", "gone"]);
+    assert!(some.stdout.contains("cm") && some.code == 1, "{some:?}");
+    assert_eq!(some.stderr, "podrt: configmaps \"gone\" not found\n");
+}
+
+#[test]
+fn folders_and_namespaces_are_read_as_kubectl_reads_them() {
+    let world = World::new();
+    let dir = world.path().join("all");
+    std::fs::create_dir_all(dir.join("below")).expect("mkdir");
+    std::fs::write(dir.join("a.yaml"), config_map("data: {}")).expect("write");
+    std::fs::write(dir.join("b.txt"), "not read").expect("write");
+    std::fs::write(
+        dir.join("below/c.yml"),
+        config_map("data: {}").replace("name: cm", "name: deep, namespace: other"),
+    )
+    .expect("write");
+    let dir = dir.to_string_lossy().into_owned();
+    assert_eq!(world.podrt(&["apply", "-f", &dir]).ok(), "configmap/cm created\n");
+    assert_eq!(
+        world.podrt(&["apply", "-R", "-f", &dir, "-o", "name"]).ok(),
+        "configmap/cm\nconfigmap/deep\n"
+    );
+    assert_eq!(
+        world.podrt(&["apply", "-n", "mine", "-R", "-f", &dir]).error(1),
+        "podrt: the namespace from the provided object \"other\" does not match the namespace \"mine\". You must pass '--namespace=other' to perform this operation."
+    );
+    assert_eq!(
+        world.podrt(&["apply", "-f", "/no/such"]).error(1),
+        "podrt: the path \"/no/such\" does not exist"
+    );
+    let deleted = world.podrt(&["delete", "cm", "--all", "-n", "other"]).ok();
+    assert_eq!(deleted, "configmap \"deep\" deleted from other namespace\n");
+}
+
+#[test]
+fn a_watch_prints_what_is_there_and_then_every_change() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::Stdio;
+    let world = World::new();
+    let mut command = world.command(&["get", "cm", "-w", "--no-headers"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("spawn");
+    let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+    let mut next = || lines.next().expect("a line").expect("text");
+    let file = world.file("cm.yaml", &config_map("data: { k: v }"));
+    // The watch may not have begun before the first write.
+    world.podrt(&["apply", "-f", &file.to_string_lossy()]).ok();
+    assert!(next().starts_with("cm   1"), "created");
+    world.file("cm.yaml", &config_map("data: { k: v, l: w }"));
+    world.podrt(&["apply", "-f", &file.to_string_lossy()]).ok();
+    assert!(next().starts_with("cm   2"), "changed");
+    world.podrt(&["delete", "cm", "cm"]).ok();
+    assert!(next().starts_with("cm   2"), "gone");
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+}
