@@ -4,6 +4,7 @@
 
 mod limits_oci;
 mod limits_pod;
+mod oci_conformance;
 mod oci_exec;
 mod oci_failures;
 mod oci_lifecycle;

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, busybox_rootfs};
 pub use skip::{has_controllers, has_v2_controllers, skip};
 
 /// The command under test: Cargo's, or the one in the folder that

@@ -7,6 +7,7 @@ mod grpc;
 mod http;
 mod ipc;
 mod load;
+mod placement;
 mod process;
 mod show;
 mod sys;
@@ -32,6 +33,7 @@ const VERBS: &[Verb] = &[
     Verb { name: "fds", usage: "", run: show::fds },
     Verb { name: "forkbomb", usage: "COUNT", run: load::forkbomb },
     Verb { name: "grpc-serve", usage: "PORT [--status N] [--code N]", run: grpc::serve },
+    Verb { name: "getpid32", usage: "", run: placement::getpid32 },
     Verb { name: "http-get", usage: "ADDRESS:PORT [PATH]", run: http::get },
     Verb {
         name: "http-serve",
@@ -49,6 +51,7 @@ const VERBS: &[Verb] = &[
     Verb { name: "print-env", usage: "[NAME]", run: show::env },
     Verb { name: "print-ns", usage: "", run: show::namespaces },
     Verb { name: "read-file", usage: "FILE", run: show::read_file },
+    Verb { name: "scheduling", usage: "", run: placement::scheduling },
     Verb { name: "shm-read", usage: "NAME", run: ipc::shm_read },
     Verb { name: "shm-write", usage: "NAME TEXT", run: ipc::shm_write },
     Verb { name: "sleep", usage: "[SECONDS]", run: process::sleep },

@@ -33,6 +33,7 @@ unsafe extern "C" {
         offset: i64,
     ) -> *mut c_void;
     fn strlen(text: *const c_char) -> usize;
+    fn syscall(number: c_long, ...) -> c_long;
 }
 
 /// Forks; the child runs `child` and ends. The payload has one thread, so the
@@ -150,4 +151,88 @@ pub fn touch_huge_pages(bytes: usize) -> Result<(), String> {
         unsafe { at.cast::<u8>().add(offset).write_volatile(1) };
     }
     Ok(())
+}
+
+/// `struct sched_attr`, its first version.
+#[repr(C)]
+#[derive(Default)]
+pub struct Scheduler {
+    size: u32,
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
+#[cfg(target_arch = "x86_64")]
+mod number {
+    pub const PERSONALITY: i64 = 135;
+    pub const GET_MEMPOLICY: i64 = 239;
+    pub const IOPRIO_GET: i64 = 252;
+    pub const SCHED_GETATTR: i64 = 315;
+}
+
+#[cfg(target_arch = "aarch64")]
+mod number {
+    pub const PERSONALITY: i64 = 92;
+    pub const GET_MEMPOLICY: i64 = 236;
+    pub const IOPRIO_GET: i64 = 31;
+    pub const SCHED_GETATTR: i64 = 275;
+}
+
+fn checked(call: &str, result: c_long) -> Result<c_long, String> {
+    if result < 0 { Err(format!("{call}: {}", Error::last_os_error())) } else { Ok(result) }
+}
+
+pub fn scheduler() -> Result<Scheduler, String> {
+    let mut attr = Scheduler::default();
+    // SAFETY: `attr` is as large as the call is told.
+    let done = unsafe { syscall(number::SCHED_GETATTR, 0, &raw mut attr, 48, 0) };
+    checked("sched_getattr", done).map(|_| attr)
+}
+
+pub fn io_priority() -> Result<c_long, String> {
+    const WHO_PROCESS: c_int = 1;
+    // SAFETY: takes numbers.
+    checked("ioprio_get", unsafe { syscall(number::IOPRIO_GET, WHO_PROCESS, 0) })
+}
+
+pub fn personality() -> Result<c_long, String> {
+    // SAFETY: takes a number; this one only asks.
+    checked("personality", unsafe { syscall(number::PERSONALITY, 0xffff_ffff_u64) })
+}
+
+/// Mode with flags, and the nodes below 64.
+pub fn memory_policy() -> Result<(c_int, u64), String> {
+    let mut mode = 0;
+    let mut nodes = [0_u64; 16];
+    // SAFETY: the mask has 1024 bits, which the call is told; no address is
+    // given, nor asked for.
+    let done = unsafe {
+        let (mode, nodes) = (&raw mut mode, &raw mut nodes);
+        syscall(number::GET_MEMPOLICY, mode, nodes, 1024_u64, 0_u64, 0_u64)
+    };
+    checked("get_mempolicy", done).map(|_| (mode, nodes[0]))
+}
+
+/// getpid(2) by the entry of 32-bit programs.
+#[cfg(target_arch = "x86_64")]
+pub fn getpid32() -> Result<i32, String> {
+    const GETPID: i32 = 20;
+    let result: i32;
+    // SAFETY: the call reads no memory; its result is in eax, and the kernel
+    // may clobber r8 to r11 on this entry.
+    unsafe {
+        std::arch::asm!("int 0x80", inlateout("eax") GETPID => result,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _);
+    }
+    if result < 0 { Err(format!("errno {}", -result)) } else { Ok(result) }
+}
+
+#[cfg(target_arch = "aarch64")]
+pub fn getpid32() -> Result<i32, String> {
+    Err("no 32-bit entry on this architecture".to_owned())
 }

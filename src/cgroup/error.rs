@@ -20,6 +20,8 @@ pub enum Error {
     /// A limit was asked for whose controller the machine lacks (or does not
     /// delegate to this cgroup).
     MissingController { controller: String, setting: String },
+    /// The kernel refused a limit.
+    Limit { setting: &'static str, cause: Box<Error> },
     /// A value the kernel has no word for.
     Value { setting: &'static str, value: String },
     /// A file or directory of the cgroup file system failed.
@@ -46,6 +48,7 @@ impl Error {
             Self::Missing(_) => ErrorKind::NotFound,
             Self::InUse(_) => ErrorKind::AlreadyExists,
             Self::MissingController { .. } => ErrorKind::Unsupported,
+            Self::Limit { cause, .. } => cause.kind(),
             Self::Unkillable { .. } | Self::Freeze { .. } => ErrorKind::TimedOut,
             Self::Remove { .. } => ErrorKind::System,
         }
@@ -62,6 +65,7 @@ impl fmt::Display for Error {
             Self::MissingController { controller, setting } => {
                 write!(f, "set {setting}: controller {controller:?} is not available")
             }
+            Self::Limit { setting, cause } => write!(f, "set {setting}: {cause}"),
             Self::Value { setting, value } => write!(f, "set {setting}: bad value {value:?}"),
             Self::File { action, path, value, source } if value.is_empty() => {
                 write!(f, "{action} {path:?}: {source}")

@@ -1,6 +1,8 @@
 //! Limits as the runtime specification has them, sorted by controller, and the
 //! writing of what they become.
 
+use std::path::Path;
+
 use oci_spec::runtime::LinuxResources;
 
 use super::error::Error;
@@ -49,23 +51,15 @@ pub(super) struct Group {
 /// Sets every limit that `resources` has, but for device rules.
 pub(super) fn apply(here: &Layout, resources: &LinuxResources) -> Result<(), Error> {
     let mut planned = Vec::new();
-    for controller in limits_v2::CONTROLLERS {
-        let wanted = limits_v2::groups(controller, resources)?;
-        let mut writes = wanted.iter().flat_map(|group| &group.writes).peekable();
-        if writes.peek().is_none() {
-            continue;
-        }
-        let is_needed = |write: &&Write| write.if_missing == IfMissing::Refuse;
+    for controller in limits_v2::CONTROLLERS.into_iter().filter(|one| concerns(one, resources)) {
         match here.place(controller) {
-            Some(Place::V2(folder)) => planned.push((folder, wanted)),
+            Some(Place::V2(folder)) => {
+                planned.push((folder, limits_v2::groups(controller, resources)?));
+            }
             Some(Place::V1(folder)) => {
                 planned.push((folder, limits_v1::groups(controller, resources, folder)?));
             }
-            None => {
-                if let Some(write) = writes.find(is_needed) {
-                    return Err(missing(v1_or_v2_name(here, controller), write.setting));
-                }
-            }
+            None => refuse(here, controller, resources)?,
         }
     }
     limits_v1::check_only_v1(here, resources)?;
@@ -77,6 +71,33 @@ pub(super) fn apply(here: &Layout, resources: &LinuxResources) -> Result<(), Err
     apply_unified(here, resources)
 }
 
+/// Whether there is a part of `resources` for this controller: without it, no
+/// file needs to be read.
+fn concerns(controller: &str, resources: &LinuxResources) -> bool {
+    match controller {
+        "cpuset" | "cpu" => resources.cpu().is_some(),
+        "memory" => resources.memory().is_some(),
+        "pids" => resources.pids().is_some(),
+        "blkio" => resources.block_io().is_some(),
+        "hugetlb" => resources.hugepage_limits().is_some(),
+        _ => resources.rdma().is_some(),
+    }
+}
+
+/// Nobody has the controller: an error if anything is asked of it.
+fn refuse(here: &Layout, controller: &str, resources: &LinuxResources) -> Result<(), Error> {
+    let wanted = if here.v1.is_empty() {
+        limits_v2::groups(controller, resources)?
+    } else {
+        limits_v1::groups(controller, resources, Path::new(""))?
+    };
+    let is_needed = |write: &&Write| write.if_missing == IfMissing::Refuse;
+    match wanted.iter().flat_map(|group| &group.writes).find(is_needed) {
+        None => Ok(()),
+        Some(first) => Err(missing(v1_or_v2_name(here, controller), first.setting)),
+    }
+}
+
 fn v1_or_v2_name<'a>(here: &Layout, controller: &'a str) -> &'a str {
     if here.v1.is_empty() { v2_name(controller) } else { controller }
 }
@@ -85,15 +106,25 @@ fn missing(controller: &str, setting: &str) -> Error {
     Error::MissingController { controller: controller.to_owned(), setting: setting.to_owned() }
 }
 
-fn write_group(folder: &std::path::Path, group: &Group) -> Result<(), Error> {
+fn write_group(folder: &Path, group: &Group) -> Result<(), Error> {
     let mut again: Vec<&Write> = Vec::new();
     for write in &group.writes {
         match write_one(folder, group.controller, write) {
             Err(error) if is_order(&error) && group.writes.len() > 1 => again.push(write),
-            done => done?,
+            done => done.map_err(|error| of_setting(write.setting, error))?,
         }
     }
-    again.into_iter().try_for_each(|write| write_one(folder, group.controller, write))
+    again.into_iter().try_for_each(|write| {
+        write_one(folder, group.controller, write).map_err(|error| of_setting(write.setting, error))
+    })
+}
+
+/// A file's error with the limit that it was for.
+pub(super) fn of_setting(setting: &'static str, error: Error) -> Error {
+    match error {
+        Error::File { .. } => Error::Limit { setting, cause: Box::new(error) },
+        named => named,
+    }
 }
 
 /// The errors of a value that contradicts another one.
@@ -102,7 +133,7 @@ fn is_order(error: &Error) -> bool {
     matches!(file::errno(error), Some(EINVAL | EBUSY))
 }
 
-fn write_one(folder: &std::path::Path, controller: &str, write: &Write) -> Result<(), Error> {
+fn write_one(folder: &Path, controller: &str, write: &Write) -> Result<(), Error> {
     let value = limits_v2::complete(folder, write)?;
     match file::write(&folder.join(&write.file), &value) {
         Err(error) if file::is_gone(&error) && folder.exists() => match write.if_missing {
@@ -135,7 +166,7 @@ fn apply_unified(here: &Layout, resources: &LinuxResources) -> Result<(), Error>
                         && (name.as_str(), line) == ("memory.swap.max", "0")
                         && folder.join("memory.max").exists() => {}
                 Err(error) if file::is_gone(&error) => return Err(unavailable()),
-                done => done?,
+                done => done.map_err(|error| of_setting("unified", error))?,
             }
         }
     }

@@ -7,7 +7,7 @@ use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources};
 use super::error::Error;
 use super::file;
 use super::hierarchy::Layout;
-use super::limits::{Group, Write};
+use super::limits::{Group, Write, of_setting};
 use super::limits_v2;
 
 type Writes = Vec<Write>;
@@ -67,6 +67,7 @@ fn cpu(cpu: &LinuxCpu) -> Vec<Writes> {
 }
 
 fn memory(memory: &LinuxMemory) -> Result<Vec<Writes>, Error> {
+    limits_v2::refuse_kernel_memory(memory)?;
     let mut limits = Writes::new();
     let limit = memory.limit().filter(|limit| *limit != 0);
     if let Some(limit) = limit {
@@ -101,7 +102,10 @@ fn memory(memory: &LinuxMemory) -> Result<Vec<Writes>, Error> {
     if let Some(tcp) = memory.kernel_tcp().filter(|bytes| *bytes != 0) {
         rest.push(Write::new("memory.kmem.tcp.limit_in_bytes", tcp, "memory.kernelTCP"));
     }
-    // `memory.kernel` is obsolete: the kernel no longer keeps such a limit.
+    if let Some(hierarchy) = memory.use_hierarchy() {
+        let write = Write::new("memory.use_hierarchy", u8::from(hierarchy), "memory.useHierarchy");
+        rest.push(if hierarchy { write.or_skip() } else { write });
+    }
     Ok(vec![limits, rest])
 }
 
@@ -197,7 +201,8 @@ pub(super) fn apply_only_v1(here: &Layout, resources: &LinuxResources) -> Result
     for group in only_v1(resources) {
         if let Some(folder) = here.v1_of(group.controller) {
             for write in &group.writes {
-                file::write(&folder.join(&write.file), &write.value)?;
+                file::write(&folder.join(&write.file), &write.value)
+                    .map_err(|error| of_setting(write.setting, error))?;
             }
         }
     }

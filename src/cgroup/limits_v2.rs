@@ -21,7 +21,9 @@ pub(super) fn groups(controller: &str, resources: &LinuxResources) -> Result<Vec
             ("memory", resources.memory().as_ref().map(memory).transpose()?.unwrap_or_default())
         }
         "pids" => ("pids", vec![pids(resources)]),
-        "blkio" => ("io", vec![resources.block_io().as_ref().map(io).unwrap_or_default()]),
+        "blkio" => {
+            ("io", vec![resources.block_io().as_ref().map(io).transpose()?.unwrap_or_default()])
+        }
         "hugetlb" => ("hugetlb", vec![hugetlb(resources)]),
         _ => ("rdma", vec![rdma(resources)]),
     };
@@ -50,12 +52,7 @@ fn cpu(cpu: &LinuxCpu) -> Result<Vec<Writes>, Error> {
         ("cpu.realtimeRuntime", cpu.realtime_runtime().unwrap_or(0) != 0),
         ("cpu.realtimePeriod", cpu.realtime_period().unwrap_or(0) != 0),
     ];
-    if let Some((setting, _)) = realtime.into_iter().find(|(_, given)| *given) {
-        return Err(Error::MissingController {
-            controller: "cpu (realtime, cgroup v1 only)".to_owned(),
-            setting: setting.to_owned(),
-        });
-    }
+    only_on_v1("cpu", &realtime)?;
     let mut writes = Writes::new();
     if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
         let write = Write::new("cpu.weight", weight_of_shares(shares), "cpu.shares");
@@ -72,6 +69,17 @@ fn cpu(cpu: &LinuxCpu) -> Result<Vec<Writes>, Error> {
     }
     bandwidth.extend(cpu_max(cpu));
     Ok(vec![writes, bandwidth])
+}
+
+/// Refuses the first setting that is given: v2 has no word for it.
+fn only_on_v1(controller: &str, settings: &[(&str, bool)]) -> Result<(), Error> {
+    match settings.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((setting, _)) => Err(Error::MissingController {
+            controller: format!("{controller} (cgroup v1 only)"),
+            setting: (*setting).to_owned(),
+        }),
+    }
 }
 
 /// `cpu.max` is `quota period`; a quota alone keeps the period. A period alone
@@ -101,6 +109,17 @@ pub(super) fn complete(folder: &Path, write: &Write) -> Result<String, Error> {
 }
 
 fn memory(memory: &LinuxMemory) -> Result<Vec<Writes>, Error> {
+    refuse_kernel_memory(memory)?;
+    only_on_v1(
+        "memory",
+        &[
+            ("memory.kernelTCP", memory.kernel_tcp().is_some_and(|bytes| bytes > 0)),
+            ("memory.swappiness", memory.swappiness().is_some()),
+            ("memory.disableOOMKiller", memory.disable_oom_killer() == Some(true)),
+            // v2 always counts a parent for its children.
+            ("memory.useHierarchy", memory.use_hierarchy() == Some(false)),
+        ],
+    )?;
     let mut writes = Writes::new();
     let limit = memory.limit().filter(|limit| *limit != 0);
     if let Some(limit) = limit {
@@ -115,6 +134,14 @@ fn memory(memory: &LinuxMemory) -> Result<Vec<Writes>, Error> {
         writes.push(Write::new("memory.low", bytes(reservation), "memory.reservation"));
     }
     Ok(vec![writes])
+}
+
+/// No kernel keeps a limit on its own memory any more (5.16).
+pub(super) fn refuse_kernel_memory(memory: &LinuxMemory) -> Result<(), Error> {
+    match memory.kernel().filter(|bytes| *bytes > 0) {
+        None => Ok(()),
+        Some(bytes) => Err(Error::Value { setting: "memory.kernel", value: bytes.to_string() }),
+    }
 }
 
 /// The specification limits memory and swap together, v2 swap alone.
@@ -143,7 +170,16 @@ fn pids(resources: &LinuxResources) -> Writes {
         .collect()
 }
 
-fn io(io: &LinuxBlockIo) -> Writes {
+fn io(io: &LinuxBlockIo) -> Result<Writes, Error> {
+    let mut devices = io.weight_device().iter().flatten();
+    let leaf = devices.any(|device| device.leaf_weight().is_some_and(|weight| weight != 0));
+    only_on_v1(
+        "io",
+        &[
+            ("blockIO.leafWeight", io.leaf_weight().is_some_and(|weight| weight != 0)),
+            ("blockIO.weightDevice.leafWeight", leaf),
+        ],
+    )?;
     let mut writes = Writes::new();
     if let Some(weight) = io.weight().filter(|weight| *weight != 0) {
         let value = format!("default {}", io_weight(weight));
@@ -163,7 +199,7 @@ fn io(io: &LinuxBlockIo) -> Writes {
             writes.push(Write::new("io.max", value, setting));
         }
     }
-    writes
+    Ok(writes)
 }
 
 type Throttle<'a> = (&'a Option<Vec<LinuxThrottleDevice>>, &'static str, &'static str);

@@ -13,7 +13,7 @@ use super::init::namespaces::NamespacePlan;
 use super::init::process::{ProcessPlan, Surroundings};
 use super::options::{Console, CreateOptions, Gate, RootSource, Stdio};
 use super::record::Record;
-use super::{exec, plan, proc_mount, systemd};
+use super::{exec, plan, proc_mount, refuse, systemd};
 use crate::model::ContainerId;
 use crate::rootfs::{CgroupView, RootfsInput, RootfsPlan};
 use crate::sys::prctl::Rlimit;
@@ -51,8 +51,9 @@ impl Draft {
     pub(super) fn new(options: CreateOptions) -> Result<Self> {
         let CreateOptions { spec, id, bundle, namespaces, console, .. } = options;
         let linux = plan::linux(&spec)?;
-        plan::check(&spec, linux)?;
+        refuse::check(&spec, linux)?;
         let namespaces = plan::namespaces(linux, namespaces)?;
+        refuse::without_namespace(linux, &namespaces)?;
         let keyring = (!options.no_new_keyring).then(|| exec::keyring_name(&id));
         let process = process_plan(&spec, linux, keyring, options.preserve_fds)?;
         check_console(&process, &console)?;
@@ -124,6 +125,7 @@ fn process_plan(
     let around = Surroundings {
         seccomp: linux.seccomp().as_ref(),
         personality: linux.personality().as_ref(),
+        memory_policy: linux.memory_policy().as_ref(),
         keyring,
         preserve_fds,
     };

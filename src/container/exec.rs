@@ -4,13 +4,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
-use oci_spec::runtime::{LinuxPersonality, LinuxSeccomp, Process};
+use oci_spec::runtime::{LinuxMemoryPolicy, LinuxPersonality, LinuxSeccomp, Process};
 
 use super::console;
 use super::error::{Error, Result};
 use super::init::channel;
 use super::init::child::{ExecPlan, run_exec};
+use super::init::placement::{self, CpuAffinity};
 use super::init::process::{ProcessPlan, Surroundings};
 use super::machine::{Ends, Machine, Order};
 use super::namespace::Namespace;
@@ -18,6 +20,7 @@ use super::newborn::{Newborn, write_pid_file};
 use super::options::{Console, Exec, ExecOptions, Stdio};
 use super::plan::invalid;
 use super::record::{Record, StateDir, cgroup_error};
+use super::refuse;
 use super::state::Status;
 use crate::cgroup::Cgroup;
 use crate::model::ContainerId;
@@ -38,6 +41,7 @@ pub struct Target {
     dir: StateDir,
     seccomp: Option<LinuxSeccomp>,
     personality: Option<LinuxPersonality>,
+    memory_policy: Option<LinuxMemoryPolicy>,
     /// The container's first process and its namespaces that are not ours.
     init: OwnedFd,
     kinds: CloneFlags,
@@ -66,6 +70,7 @@ impl Target {
             process: spec.process().clone().ok_or_else(|| invalid("process is missing"))?,
             seccomp: linux.and_then(|linux| linux.seccomp().clone()),
             personality: linux.and_then(|linux| linux.personality().clone()),
+            memory_policy: linux.and_then(|linux| linux.memory_policy().clone()),
             kinds: foreign_namespaces(Pid::from_raw(record.pid))?,
             record,
             dir,
@@ -80,6 +85,7 @@ impl Target {
     pub fn begin(&self, options: ExecOptions) -> Result<Executing> {
         self.require_runnable(options.ignore_paused)?;
         let plan = self.plan(&options)?;
+        let affinity = self.affinity(&options.process)?;
         let cgroup = self.cgroup(options.cgroup.as_deref())?;
         let entry = cgroup.entry().map_err(|error| cgroup_error(&error))?;
         prctl::set_dumpable(false).map_err(Error::call("protect the process"))?;
@@ -92,12 +98,13 @@ impl Target {
                 source: SyscallError::from_io("fcntl", "pidfd", &error),
             })?,
             kinds: self.kinds,
+            cpus: affinity.last,
             stdio: match options.stdio {
                 Stdio::Inherit => None,
                 Stdio::Fds(fds) => Some(fds),
             },
         };
-        match self.clone_into(entry.clone_into.as_ref())? {
+        match self.clone_from(affinity.initial.as_ref(), entry.clone_into.as_ref())? {
             Clone::Child => {
                 drop(parent_end);
                 run_exec(&exec, &child_end)
@@ -143,9 +150,11 @@ impl Target {
         let around = Surroundings {
             seccomp: self.seccomp.as_ref(),
             personality: self.personality.as_ref(),
+            memory_policy: self.memory_policy.as_ref(),
             keyring: Some(keyring_name(&self.record.id)),
             preserve_fds: options.preserve_fds,
         };
+        refuse::process_fields(&options.process)?;
         let plan = ProcessPlan::new(&options.process, &around)?;
         match (&options.console, plan.terminal) {
             (Console::None, true) => Err(invalid("a terminal needs somebody who takes it")),
@@ -154,6 +163,12 @@ impl Target {
             }
             _ => Ok(plan),
         }
+    }
+
+    /// What the process says, or else the container's own.
+    fn affinity(&self, process: &Process) -> Result<CpuAffinity> {
+        let own = self.process.exec_cpu_affinity().as_ref();
+        CpuAffinity::new(process.exec_cpu_affinity().as_ref().or(own))
     }
 
     fn cgroup(&self, below: Option<&Path>) -> Result<Cgroup> {
@@ -170,6 +185,21 @@ impl Target {
             }
         };
         Cgroup::open(path.trim_end_matches('/')).map_err(|error| cgroup_error(&error))
+    }
+
+    /// Clones on the CPUs given, and goes on where it was.
+    fn clone_from(&self, initial: Option<&CpuSet>, cgroup: Option<&OwnedFd>) -> Result<Clone> {
+        let Some(initial) = initial else { return self.clone_into(cgroup) };
+        let failed = || Error::call("run on the CPUs of execCPUAffinity");
+        let before = sched_getaffinity(Pid::from_raw(0))
+            .map_err(|errno| SyscallError::new("sched_getaffinity", "", errno))
+            .map_err(failed())?;
+        placement::run_on(initial).map_err(failed())?;
+        let cloned = self.clone_into(cgroup)?;
+        if !matches!(cloned, Clone::Child) {
+            placement::run_on(&before).map_err(failed())?;
+        }
+        Ok(cloned)
     }
 
     /// A cgroup that the container has divided takes no process itself: then

@@ -12,7 +12,7 @@ use oci_spec::runtime::{
 
 use super::error::Result;
 use super::plan::invalid;
-use super::{devices, resources, spec as defaults};
+use super::{devices, refuse, resources, spec as defaults};
 use crate::model::plan::{AppArmorChoice, Propagation, SelinuxLabel};
 use crate::model::spec::{BindMount, BindSource, ContainerPid, ContainerSpec};
 use crate::sys::prctl;
@@ -62,6 +62,8 @@ pub fn attainable_oom_score_adj(wish: i32) -> i32 {
 }
 
 fn process(container: &ContainerSpec) -> Result<Process> {
+    // As in containerd: without SELinux the label means nothing.
+    let label = container.selinux.as_ref().filter(|_| refuse::selinux_enabled());
     let mut user = User::default();
     user.set_uid(container.user.uid)
         .set_gid(container.user.gid)
@@ -81,7 +83,7 @@ fn process(container: &ContainerSpec) -> Result<Process> {
             AppArmorChoice::Localhost(profile) if !container.privileged => Some(profile.clone()),
             _ => None,
         })
-        .set_selinux_label(container.selinux.as_ref().map(selinux_label));
+        .set_selinux_label(label.map(selinux_label));
     Ok(process)
 }
 

@@ -15,6 +15,7 @@ pub mod resources;
 pub mod spec;
 pub mod stage;
 pub mod state;
+pub mod update;
 pub mod verbs;
 
 mod console;
@@ -28,6 +29,7 @@ mod outset;
 mod plan;
 mod proc_mount;
 mod record;
+mod refuse;
 mod systemd;
 
 pub use creation::{Creation, Progress, create, read_exec_status};
@@ -39,4 +41,5 @@ pub use options::{
 };
 pub use stage::{Stage, StepError};
 pub use state::{State, Status};
+pub use update::update;
 pub use verbs::{delete, kill, pause, processes, resume, start};

@@ -23,26 +23,6 @@ pub(super) fn linux(spec: &Spec) -> Result<&Linux> {
     spec.linux().as_ref().ok_or_else(|| invalid("linux is missing"))
 }
 
-/// What only a check of the whole spec can refuse.
-pub(super) fn check(spec: &Spec, linux: &Linux) -> Result<()> {
-    if spec.process().is_none() {
-        return Err(invalid("process is missing"));
-    }
-    if spec.root().is_none() {
-        return Err(invalid("root is missing"));
-    }
-    if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
-        return Err(invalid("linux.netDevices is not supported"));
-    }
-    if linux.intel_rdt().is_some() {
-        return Err(invalid("linux.intelRdt is not supported"));
-    }
-    if linux.memory_policy().is_some() {
-        return Err(invalid("linux.memoryPolicy is not supported"));
-    }
-    Ok(())
-}
-
 /// The namespaces of the spec with the caller's in their place.
 pub(super) fn namespaces(linux: &Linux, mut given: NamespaceFds) -> Result<NamespacePlan> {
     let mut choices = Vec::new();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
-use nix::sys::stat::{Mode, SFlag, makedev, mknodat};
+use nix::sys::stat::{Mode, SFlag, major, makedev, minor, mknodat};
 use nix::unistd::{Gid, Uid, fchownat};
 use oci_spec::runtime::{Linux, LinuxDeviceType};
 
@@ -60,13 +60,28 @@ pub(super) fn plan(linux: Option<&Linux>, user_namespace: bool) -> Result<Vec<De
         }
     }
     if user_namespace {
-        for device in &mut devices {
-            let failed = |source| Error::Source { destination: device.path.clone(), source };
-            let host = mount::clone_tree(mount::at_cwd(), &device.path, false);
-            device.bound = Some(host.map_err(failed)?);
+        // A FIFO is no device: that may be made everywhere.
+        for device in devices.iter_mut().filter(|device| device.kind != SFlag::S_IFIFO) {
+            device.bound = Some(host_node(device)?);
         }
     }
     Ok(devices)
+}
+
+/// The host's node of that path, which must be the very device.
+fn host_node(device: &Device) -> Result<OwnedFd, Error> {
+    let failed = |source| Error::Source { destination: device.path.clone(), source };
+    let host = mount::clone_tree(mount::at_cwd(), &device.path, false).map_err(failed)?;
+    let found = path::stat(host.as_fd()).map_err(failed)?;
+    let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
+    if kind == device.kind && found.st_rdev == device.number {
+        return Ok(host);
+    }
+    Err(Error::Mount {
+        destination: device.path.clone(),
+        reason: "in a user namespace it must be the host's device of that path",
+        value: format!("{}:{}", major(device.number), minor(device.number)),
+    })
 }
 
 fn default_device(path: &str, number: u64) -> Device {

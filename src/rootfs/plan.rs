@@ -212,6 +212,7 @@ impl Planner<'_> {
         options: MountOptions,
         given: Option<OwnedFd>,
     ) -> Result<StepKind, Error> {
+        refuse_file_system_options(&options, destination)?;
         let tree = match given {
             Some(fd) => fd,
             None => sources::open(mount, self.bundle, destination, options.bind == Some(true))?,
@@ -241,6 +242,7 @@ impl Planner<'_> {
             }
             Some(fs_type) if !fs_type.is_empty() => {
                 let source = mount.source().as_deref();
+                let options = self.labelled(fs_type, options);
                 Ok(StepKind::FileSystem(FileSystem::plan(fs_type, source, options)))
             }
             _ => Err(Error::Mount {
@@ -249,6 +251,31 @@ impl Planner<'_> {
                 value: String::new(),
             }),
         }
+    }
+
+    /// `linux.mountLabel` goes on every file system that is the container's
+    /// own; proc and sysfs are the kernel's.
+    fn labelled(&self, fs_type: &str, mut options: MountOptions) -> MountOptions {
+        let linux = self.spec.linux().as_ref();
+        let label = linux.and_then(|linux| linux.mount_label().clone());
+        let own = !matches!(fs_type, "proc" | "sysfs");
+        if let Some(label) = label.filter(|label| own && !label.is_empty()) {
+            options.data.push(("context".to_owned(), Some(label)));
+        }
+        options
+    }
+}
+
+/// A bind mount shows a file system that somebody else has made.
+fn refuse_file_system_options(options: &MountOptions, destination: &Path) -> Result<(), Error> {
+    let given = options.data.first().map(|(key, _)| key.as_str());
+    match given.or(options.super_flags.first().copied()) {
+        None | Some("async" | "nomand" | "nolazytime") => Ok(()),
+        Some(option) => Err(Error::Mount {
+            destination: destination.to_owned(),
+            reason: "a bind mount does not take the option",
+            value: option.to_owned(),
+        }),
     }
 }
 

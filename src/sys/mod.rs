@@ -20,6 +20,7 @@ pub mod kernel;
 pub mod mount;
 pub mod netif;
 pub mod netlink;
+pub mod numa;
 pub mod path;
 pub mod pidfd_info;
 pub mod pipe;

@@ -81,7 +81,7 @@ pub fn run(globals: &Globals, typed: &Typed) -> Outcome {
 
 fn from_file(path: &Path) -> Result<Process, Failure> {
     let bytes = std::fs::read(path).map_err(|error| file("read", path, &error))?;
-    parse(&bytes, path, "/capabilities")
+    parse(&bytes, path, "")
 }
 
 /// The container's own process with what the flags change.

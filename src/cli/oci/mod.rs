@@ -17,6 +17,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod update;
 mod verb;
 
 pub use verb::run;

@@ -42,22 +42,20 @@ pub fn read_spec(path: &Path) -> Result<Spec, Failure> {
             file("read", path, &error)
         }
     })?;
-    parse(&bytes, path, "/process/capabilities")
+    parse(&bytes, path, "/process")
 }
 
-/// Parses `bytes`. Capabilities that this podrt does not know are left out
-/// with a warning, as runc does; `capabilities` is where they are.
-pub fn parse<T: DeserializeOwned>(
-    bytes: &[u8],
-    path: &Path,
-    capabilities: &str,
-) -> Result<T, Failure> {
+/// Parses `bytes`, whose process is at `process`. Capabilities that this podrt
+/// does not know are left out with a warning, as runc does.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path, process: &str) -> Result<T, Failure> {
     match serde_json::from_slice(bytes) {
         Ok(parsed) => Ok(parsed),
         Err(first) => {
             let problem = first.to_string();
             let softened = serde_json::from_slice::<Value>(bytes).ok().and_then(|mut value| {
-                soften(value.pointer_mut(capabilities)?);
+                let process = value.pointer_mut(process)?;
+                process.pointer_mut("/capabilities").map(soften);
+                process.pointer_mut("/scheduler/flags").map(rename_flags);
                 serde_json::from_value(value).ok()
             });
             softened.ok_or_else(|| Failure::File {
@@ -65,6 +63,17 @@ pub fn parse<T: DeserializeOwned>(
                 path: path.display().to_string(),
                 problem,
             })
+        }
+    }
+}
+
+/// Two flags of the specification have other names in the types we parse into.
+fn rename_flags(flags: &mut Value) {
+    for flag in flags.as_array_mut().into_iter().flatten() {
+        match flag.as_str() {
+            Some("SCHED_FLAG_RESET_ON_FORK") => *flag = "SCHED_RESET_ON_FORK".into(),
+            Some("SCHED_FLAG_DL_OVERRUN") => *flag = "SCHED_FLAG_D_L_OVERRUN".into(),
+            _ => {}
         }
     }
 }
@@ -100,12 +109,14 @@ mod tests {
     fn an_unknown_capability_is_left_out_and_other_errors_stay() {
         let mut spec = crate::container::spec::example(None);
         spec["process"]["capabilities"]["bounding"] = json!(["CAP_KILL", "CAP_FROM_THE_FUTURE"]);
-        let parse = |value: &Value| {
-            parse::<Spec>(value.to_string().as_bytes(), Path::new("c"), "/process/capabilities")
-        };
+        let parse =
+            |value: &Value| parse::<Spec>(value.to_string().as_bytes(), Path::new("c"), "/process");
         let parsed = parse(&spec).unwrap();
         let caps = parsed.process().as_ref().unwrap().capabilities().as_ref().unwrap();
         assert_eq!(caps.bounding().as_ref().unwrap().len(), 1);
+        spec["process"]["scheduler"] = json!({"policy": "SCHED_OTHER", "flags":
+            ["SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_DL_OVERRUN", "SCHED_FLAG_RECLAIM"]});
+        assert!(parse(&spec).is_ok(), "flags as the specification names them");
         spec["process"]["args"] = json!(3);
         assert!(parse(&spec).is_err());
     }

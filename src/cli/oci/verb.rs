@@ -7,7 +7,7 @@ use super::flags::{Grammar, Typed, UsageError};
 use super::report::{Failure, Outcome, tell};
 use super::{
     create, delete, exec, features, kill, list, pause, ps, resume, run as run_verb, spec, start,
-    state,
+    state, update,
 };
 use crate::cli::error::CliError;
 use crate::cli::globals::Globals;
@@ -30,6 +30,7 @@ fn find(verb: &str) -> Option<Verb> {
         "pause" => (&pause::GRAMMAR, pause::run),
         "resume" => (&resume::GRAMMAR, resume::run),
         "features" => (&features::GRAMMAR, features::run),
+        "update" => (&update::GRAMMAR, update::run),
         "spec" => (&spec::GRAMMAR, spec::run),
         _ => return None,
     })

@@ -7,6 +7,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::sched::CpuSet;
 
 use super::super::hooks::{HookList, HookState};
 use super::super::stage::{Stage, StepError};
@@ -14,6 +15,7 @@ use super::super::state::Status;
 use super::channel::{self, ChildEnd};
 use super::executable;
 use super::namespaces::{Hop, NamespacePlan};
+use super::placement;
 use super::process::ProcessPlan;
 use super::procfs::ProcDir;
 use super::terminal::{self, Streams};
@@ -86,6 +88,8 @@ pub(in super::super) struct ExecPlan<'a> {
     /// ours.
     pub(in super::super) target: OwnedFd,
     pub(in super::super) kinds: CloneFlags,
+    /// The CPUs to run on in the container's cgroup.
+    pub(in super::super) cpus: Option<CpuSet>,
     pub(in super::super) stdio: Option<[OwnedFd; 3]>,
 }
 
@@ -154,6 +158,9 @@ fn set_up_init(plan: &mut InitPlan, entrance: &Entrance, channel: &ChildEnd) -> 
 
 fn set_up_exec(plan: &ExecPlan, channel: &ChildEnd) -> Step<Program> {
     let proc = prepare(&plan.join_cgroups)?;
+    if let Some(cpus) = &plan.cpus {
+        placement::run_on(cpus).map_err(|error| StepError::call(Stage::Scheduler, &error))?;
+    }
     plan.process.limit(&proc)?;
     process::setns(plan.target.as_fd(), plan.kinds)
         .map_err(|error| StepError::call(Stage::JoinNamespaces, &error))?;

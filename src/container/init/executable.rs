@@ -3,8 +3,9 @@
 use std::ffi::CString;
 
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{SFlag, stat};
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, faccessat};
 
 use super::super::stage::{Stage, StepError};
 use crate::sys::error::describe;
@@ -46,7 +47,8 @@ fn check(path: &str) -> Result<(), Errno> {
     let kind = SFlag::from_bits_truncate(stat(path)?.st_mode) & SFlag::S_IFMT;
     match kind {
         SFlag::S_IFDIR => Err(Errno::EISDIR),
-        SFlag::S_IFREG => access(path, AccessFlags::X_OK),
+        // By the effective ids and capabilities, as exec itself decides.
+        SFlag::S_IFREG => faccessat(AT_FDCWD, path, AccessFlags::X_OK, AtFlags::AT_EACCESS),
         _ => Err(Errno::EACCES),
     }
 }

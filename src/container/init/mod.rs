@@ -7,6 +7,7 @@ pub(super) mod channel;
 pub(super) mod child;
 pub(super) mod executable;
 pub(super) mod namespaces;
+pub(super) mod placement;
 pub(super) mod privileges;
 pub(super) mod process;
 pub(super) mod procfs;

@@ -43,7 +43,7 @@ pub(in super::super) struct NamespacePlan {
     pub(in super::super) own_cgroup: bool,
     /// Made, set and entered after the clone: the offsets are fixed once the
     /// first process is inside.
-    own_time: bool,
+    pub(in super::super) own_time: bool,
     pub(in super::super) hop: Hop,
     /// The process ends up in another user namespace than its maker's.
     pub(in super::super) foreign_user: bool,

@@ -4,18 +4,20 @@ use std::ffi::CString;
 
 use nix::errno::Errno;
 use oci_spec::runtime::{
-    Arch, IOPriorityClass, LinuxIOPriority, LinuxPersonality, LinuxPersonalityDomain,
-    LinuxSchedulerFlag, LinuxSchedulerPolicy, LinuxSeccomp, PosixRlimit, PosixRlimitType, Process,
-    Scheduler,
+    Arch, IOPriorityClass, LinuxIOPriority, LinuxMemoryPolicy, LinuxPersonality,
+    LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy, LinuxSeccomp, PosixRlimit,
+    PosixRlimitType, Process, Scheduler,
 };
 
 use super::super::error::{Error, Result};
 use super::super::stage::{Stage, StepError};
+use super::placement;
 use super::privileges::{CapabilityPlan, Identity};
 use super::procfs::ProcDir;
 use crate::seccomp::Filter;
 use crate::sys::SyscallError;
 use crate::sys::exec::ExecVector;
+use crate::sys::numa::{self, MemoryPolicy};
 use crate::sys::prctl::{self, Rlimit, SchedAttr};
 
 /// What the process executes and as whom.
@@ -34,6 +36,7 @@ pub(in super::super) struct ProcessPlan {
     scheduler: Option<SchedAttr>,
     io_priority: Option<(u8, u8)>,
     personality: Option<u64>,
+    memory_policy: Option<MemoryPolicy>,
     pub(super) keyring: Option<CString>,
     pub(in super::super) terminal: bool,
     /// Rows and columns.
@@ -53,6 +56,7 @@ enum Label {
 pub(in super::super) struct Surroundings<'a> {
     pub(in super::super) seccomp: Option<&'a LinuxSeccomp>,
     pub(in super::super) personality: Option<&'a LinuxPersonality>,
+    pub(in super::super) memory_policy: Option<&'a LinuxMemoryPolicy>,
     /// Name of the session keyring; `None` keeps the caller's.
     pub(in super::super) keyring: Option<String>,
     pub(in super::super) preserve_fds: u32,
@@ -83,6 +87,7 @@ impl ProcessPlan {
             scheduler: process.scheduler().as_ref().map(scheduler).transpose()?,
             io_priority: process.io_priority().as_ref().map(io_priority).transpose()?,
             personality: around.personality.map(personality).transpose()?,
+            memory_policy: around.memory_policy.map(placement::memory_policy).transpose()?,
             keyring: around
                 .keyring
                 .as_deref()
@@ -110,7 +115,7 @@ impl ProcessPlan {
         Ok(())
     }
 
-    /// Scheduling, personality and label: inherited by whatever is executed.
+    /// Scheduling, personality, memory policy and label: inherited by whatever is executed.
     pub(super) fn attribute(&self, proc: &ProcDir) -> std::result::Result<(), StepError> {
         let scheduling = |error: SyscallError| StepError::call(Stage::Scheduler, &error);
         if let Some(attributes) = self.scheduler {
@@ -121,6 +126,9 @@ impl ProcessPlan {
         }
         if let Some(persona) = self.personality {
             prctl::set_personality(persona).map_err(scheduling)?;
+        }
+        if let Some(policy) = &self.memory_policy {
+            numa::set_memory_policy(policy).map_err(scheduling)?;
         }
         self.write_label(proc)
     }
@@ -208,11 +216,8 @@ fn label(process: &Process) -> Result<Option<Label>> {
                 Err(spec(format!("apparmor profile {profile:?}: apparmor is not enabled")))
             }
         }
-        // As in runc: without SELinux in the kernel the label means nothing.
-        (None, Some(label)) => {
-            let enabled = std::path::Path::new("/sys/fs/selinux/enforce").exists();
-            Ok(enabled.then_some(Label::Selinux(label)))
-        }
+        // Refused before where the kernel has no SELinux.
+        (None, Some(label)) => Ok(Some(Label::Selinux(label))),
     }
 }
 
@@ -298,7 +303,7 @@ fn io_priority(wish: &LinuxIOPriority) -> Result<(u8, u8)> {
 
 fn personality(wish: &LinuxPersonality) -> Result<u64> {
     if wish.flags().as_ref().is_some_and(|flags| !flags.is_empty()) {
-        return Err(spec("personality flags are not supported"));
+        return Err(spec("linux.personality.flags: no flag is supported"));
     }
     Ok(match wish.domain() {
         LinuxPersonalityDomain::PerLinux => 0,

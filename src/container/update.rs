@@ -1,0 +1,43 @@
+//! New limits for a container that exists.
+
+use std::path::Path;
+
+use oci_spec::runtime::LinuxResources;
+
+use super::error::{Error, Result};
+use super::record::{Record, StateDir, cgroup_error};
+use super::state::Status;
+use crate::cgroup::Cgroup;
+use crate::model::ContainerId;
+
+/// Sets the limits that `resources` has and leaves the others. Device rules,
+/// if there are any, replace the container's at once.
+///
+/// # Errors
+/// [`Error::NotRunning`], or what the kernel refuses; limits of other
+/// controllers may have been set by then.
+pub fn update(state_root: &Path, id: &ContainerId, mut resources: LinuxResources) -> Result<()> {
+    let dir = StateDir::of(state_root, id);
+    let record = Record::load(&dir)?;
+    if record.status(&dir) == Status::Stopped {
+        return Err(Error::NotRunning);
+    }
+    let cgroup = Cgroup::open(&record.cgroup).map_err(|error| cgroup_error(&error))?;
+    keep_memory_limit(&cgroup, &mut resources)?;
+    cgroup.apply(&resources).map_err(|error| cgroup_error(&error))
+}
+
+/// The specification limits memory and swap together: a new sum alone goes
+/// with the limit on memory that is there.
+fn keep_memory_limit(cgroup: &Cgroup, resources: &mut LinuxResources) -> Result<()> {
+    let Some(memory) = resources.memory() else { return Ok(()) };
+    let given = |value: Option<i64>| value.is_some_and(|value| value != 0);
+    if !given(memory.swap()) || given(memory.limit()) {
+        return Ok(());
+    }
+    let now = cgroup.stats().map_err(|error| cgroup_error(&error))?.memory.limit;
+    let mut memory = *memory;
+    memory.set_limit(now.and_then(|limit| i64::try_from(limit).ok()));
+    resources.set_memory(Some(memory));
+    Ok(())
+}
