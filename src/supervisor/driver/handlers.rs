@@ -98,6 +98,11 @@ impl Driver {
         let (Purpose::Probe(instance, _) | Purpose::Hook(instance, _)) = purpose else { return };
         let id = self.tasks.reserve();
         let begun = match handler {
+            Handler::TcpSocket { .. } | Handler::Grpc { .. }
+                if matches!(purpose, Purpose::Hook(..)) =>
+            {
+                Err(Outcome::Impossible("invalid handler".to_owned()))
+            }
             Handler::Exec { command } => {
                 self.begin_exec(id, purpose, instance, container, command, cx)
             }

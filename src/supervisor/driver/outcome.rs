@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::lifecycle::event::ProbeResult;
 use crate::model::ExitStatus;
-use crate::model::plan::{Handler, ProbePlan};
+use crate::model::plan::{Handler, PortRef, ProbePlan};
 use crate::model::quote::go_quoted;
 use crate::model::time::go_duration;
 use crate::supervisor::probe::grpc::{Health, code_name};
@@ -147,8 +147,23 @@ pub fn hook_result(
         }
         Handler::HttpGet(get) => format!("HTTP lifecycle hook ({}) {place}", get.path),
         Handler::Sleep { seconds } => format!("Sleep lifecycle hook ({seconds}) {place}"),
-        Handler::TcpSocket { .. } | Handler::Grpc { .. } => format!("invalid handler {place}"),
+        Handler::TcpSocket { host, port } => invalid_handler(host.as_deref(), port),
+        // The API has no such hook.
+        Handler::Grpc { .. } => "Cannot run handler: invalid handler".to_owned(),
     })
+}
+
+/// tcpSocket hooks are accepted and never carried out; Go prints the handler.
+fn invalid_handler(host: Option<&str>, port: &PortRef) -> String {
+    let port = match port {
+        PortRef::Number(number) => format!("{{0 {number} }}"),
+        PortRef::Name(name) => format!("{{1 0 {name}}}"),
+    };
+    format!(
+        "Cannot run handler: invalid handler: &LifecycleHandler{{Exec:nil,HTTPGet:nil,\
+         TCPSocket:&TCPSocketAction{{Port:{port},Host:{},}},Sleep:nil,}}",
+        host.unwrap_or_default()
+    )
 }
 
 /// Go's text for a whole request that took too long.
@@ -170,7 +185,7 @@ pub fn no_such_host(host: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::plan::{HttpGet, PortRef};
+    use crate::model::plan::HttpGet;
 
     fn exec() -> Handler {
         Handler::Exec { command: vec!["sh".to_owned(), "-c".to_owned(), "x".to_owned()] }
