@@ -83,6 +83,9 @@ extern "C" fn podrt_main(stack: *const usize) -> ! {
 
 impl Keeper {
     fn run(mut self) -> ! {
+        // A shim that became a keeper may have children that ended before
+        // their ends were watched for.
+        self.reap_all();
         loop {
             let (control, timeout_ms) = match self.shim {
                 Shim::Running { control, .. } => (control, None),
