@@ -11,6 +11,7 @@ mod oci_lifecycle;
 mod oci_namespaces;
 mod oci_process;
 mod pod_config;
+mod pod_crash;
 mod pod_hooks;
 mod pod_life;
 mod pod_machine;

@@ -58,6 +58,14 @@ impl PodMachine {
         waits.then_some(self.memory.restart_all_from_ns)
     }
 
+    /// The instances that run, as far as the facts go.
+    #[must_use]
+    pub fn alive_instances(&self) -> Vec<Instance> {
+        let containers = &self.memory.containers;
+        let alive = containers.refs().filter(|&id| containers[id].alive().is_some());
+        alive.filter_map(|id| containers.instance(id)).collect()
+    }
+
     /// The orders that were given and not answered yet, once more, and those
     /// that became due meanwhile.
     pub fn resume(&mut self, now: Now) -> Vec<Action> {

@@ -2,13 +2,16 @@
 //!
 //! flock(2) belongs to the open file description: it ends with its holder,
 //! however that dies, and two holders in one process exclude each other too.
+//! Children inherit it. Where the holder's own life is what counts, a record
+//! lock of fcntl(2) is taken: it belongs to the process, whatever children
+//! outlive it.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 
 use super::{Error, Result};
 use crate::sys::SyscallError;
@@ -18,6 +21,13 @@ use crate::sys::SyscallError;
 #[must_use]
 pub struct Guard {
     _lock: Flock<File>,
+}
+
+/// Holds a lock of this process until dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct OwnGuard {
+    _file: File,
 }
 
 /// Waits for the lock file `path` and takes it; the file is made if missing
@@ -48,6 +58,45 @@ pub fn try_exclusive(path: &Path) -> Result<Option<Guard>> {
     }
 }
 
+/// Takes the lock for this process, not for its children, if no other process
+/// has it. Closing any descriptor of the file gives it up, so that a process
+/// that holds it must not open the file again.
+///
+/// # Errors
+/// As for [`exclusive`].
+pub fn try_own(path: &Path) -> Result<Option<OwnGuard>> {
+    let file = open(path)?;
+    match fcntl(&file, FcntlArg::F_SETLK(&whole_file())) {
+        Ok(_) => Ok(Some(OwnGuard { _file: file })),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
+        Err(errno) => Err(own_failed(path, errno)),
+    }
+}
+
+/// True while another process has the lock of [`try_own`].
+///
+/// # Errors
+/// As for [`exclusive`]; [`Error::is_missing_file`] when there is no such file.
+pub fn is_owned(path: &Path) -> Result<bool> {
+    let file = File::open(path).map_err(|e| Error::io("lock", path, "open", &e))?;
+    let mut found = whole_file();
+    fcntl(&file, FcntlArg::F_GETLK(&mut found)).map_err(|errno| own_failed(path, errno))?;
+    Ok(i32::from(found.l_type) != libc::F_UNLCK)
+}
+
+/// An exclusive lock on everything.
+fn whole_file() -> libc::flock {
+    // The constants are small whatever their type.
+    #[expect(clippy::cast_possible_truncation)]
+    let (l_type, l_whence) = (libc::F_WRLCK as i16, libc::SEEK_SET as i16);
+    libc::flock { l_type, l_whence, l_start: 0, l_len: 0, l_pid: 0 }
+}
+
+fn own_failed(path: &Path, errno: Errno) -> Error {
+    let cause = SyscallError::new("fcntl", "F_SETLK", errno);
+    Error::File { verb: "lock", path: path.into(), cause }
+}
+
 fn open(path: &Path) -> Result<File> {
     OpenOptions::new()
         .read(true)
@@ -68,6 +117,7 @@ fn failed(path: &Path, errno: Errno) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::testing::alone;
 
     #[test]
     fn one_holder_at_a_time_and_the_next_when_it_lets_go() {
@@ -77,6 +127,26 @@ mod tests {
         assert!(try_exclusive(&path).unwrap().is_none());
         drop(first);
         assert!(try_exclusive(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_of_a_process_is_seen_by_others_and_not_inherited() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        assert!(is_owned(&path).unwrap_err().is_missing_file());
+        let guard = try_own(&path).unwrap().expect("free");
+        alone(|| {
+            assert!(is_owned(&path).unwrap());
+            assert!(try_own(&path).unwrap().is_none());
+        });
+        drop(guard);
+        alone(|| {
+            assert!(!is_owned(&path).unwrap());
+            let _guard = try_own(&path).unwrap().expect("free again");
+            // A copy of this process that outlives the holder holds nothing.
+            alone(|| assert!(try_own(&path).unwrap().is_none()));
+        });
+        assert!(try_own(&path).unwrap().is_some());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //! pods/<uid>/plan.json      what the pod shall be      written with the claim
 //! pods/<uid>/status.json    what users read            replaced by its supervisor
-//! pods/<uid>/machine.json   the life-cycle's snapshot  replaced by its supervisor
+//! pods/<uid>/machine.json   the supervisor's memory    replaced by its supervisor
 //! pods/<uid>/shim.lock      held by who supervises the pod
 //! pods/.names/<namespace>/<name> -> <uid>
 //! pods/.new/, pods/.gone/   records on their way in and out
@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
-use super::lock::{self, Guard};
+use super::lock::{self, Guard, OwnGuard};
 use super::{Error, Result, name, record};
 use crate::model::event::PodEvent;
 use crate::model::plan::{PLAN_VERSION, PodPlan};
@@ -345,7 +345,7 @@ impl PodRecord {
         record::write(&self.dir.join("status.json"), status, Durability::Volatile)
     }
 
-    /// The life-cycle machine's snapshot, if it was written with `version`.
+    /// The supervisor's memory, if it was written with `version`.
     ///
     /// # Errors
     /// [`Error::Garbled`], [`Error::Version`], [`Error::File`].
@@ -354,13 +354,23 @@ impl PodRecord {
         Ok(record::versioned::<MachineRecord<T>>(&path, version)?.map(|record| record.machine))
     }
 
-    /// Replaces the life-cycle machine's snapshot.
+    /// Replaces the supervisor's memory, unless it is what was `written` last.
     ///
     /// # Errors
     /// [`Error::File`], among them when the record is gone.
-    pub fn write_machine<T: Serialize>(&self, version: u32, machine: &T) -> Result<()> {
-        let record = MachineRecord { version, machine };
-        record::write(&self.dir.join("machine.json"), &record, Durability::Volatile)
+    pub fn write_machine<T: Serialize>(
+        &self,
+        version: u32,
+        machine: &T,
+        written: &mut Vec<u8>,
+    ) -> Result<()> {
+        let path = self.dir.join("machine.json");
+        let bytes = record::to_bytes(&path, &MachineRecord { version, machine })?;
+        if *written != bytes {
+            atomic::write(&path, &bytes, Durability::Volatile)?;
+            *written = bytes;
+        }
+        Ok(())
     }
 
     /// Plan and status together.
@@ -377,24 +387,30 @@ impl PodRecord {
     ///
     /// # Errors
     /// [`Error::PodSupervised`] while another process is; [`Error::NoSuchPod`].
-    pub fn supervise(&self) -> Result<Guard> {
-        let guard = self.try_supervise()?;
+    pub fn supervise(&self) -> Result<OwnGuard> {
+        let guard = lock::try_own(&self.shim_lock()).map_err(|e| self.or_missing(e))?;
         guard.ok_or_else(|| Error::PodSupervised { uid: self.uid.clone() })
     }
 
-    /// True while a process supervises the pod: ask that one over its socket.
-    /// False: what is on disk is all there is.
+    /// True while another process supervises the pod: ask that one over its
+    /// socket. False: what is on disk is all there is. Not for the supervisor
+    /// itself, which would lose its lock.
     ///
     /// # Errors
     /// [`Error::NoSuchPod`], [`Error::File`].
     pub fn is_supervised(&self) -> Result<bool> {
-        Ok(self.try_supervise()?.is_none())
+        match lock::is_owned(&self.shim_lock()) {
+            Err(e) if e.is_missing_file() && self.exists() => Ok(false),
+            result => result.map_err(|e| self.or_missing(e)),
+        }
     }
 
-    fn try_supervise(&self) -> Result<Option<Guard>> {
-        lock::try_exclusive(&self.dir.join("shim.lock")).map_err(|e| {
-            if e.is_missing_file() { Error::NoSuchPod { uid: self.uid.clone() } } else { e }
-        })
+    fn shim_lock(&self) -> PathBuf {
+        self.dir.join("shim.lock")
+    }
+
+    fn or_missing(&self, error: Error) -> Error {
+        if error.is_missing_file() { Error::NoSuchPod { uid: self.uid.clone() } } else { error }
     }
 }
 
@@ -434,6 +450,7 @@ fn remove_tree(path: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::store::testing::plan;
+    use crate::sys::testing::alone;
 
     fn store() -> (tempfile::TempDir, PodStore) {
         let dir = tempfile::tempdir().unwrap();
@@ -470,7 +487,7 @@ mod tests {
         let record = store.claim(&plan).unwrap();
         assert_eq!((record.plan().unwrap(), record.status().unwrap()), (plan, None));
         record.write_status(&status()).unwrap();
-        record.write_machine(3, &vec![1, 2]).unwrap();
+        record.write_machine(3, &vec![1, 2], &mut Vec::new()).unwrap();
         let again = store.find(&key("default", "web")).unwrap().unwrap();
         assert_eq!(again.status().unwrap(), Some(status()));
         assert_eq!(again.machine::<Vec<i32>>(3).unwrap(), Some(vec![1, 2]));
@@ -578,9 +595,12 @@ mod tests {
         let record = store.claim(&plan("default", "web", "u1")).unwrap();
         assert!(!record.is_supervised().unwrap());
         let guard = record.supervise().unwrap();
-        assert!(record.is_supervised().unwrap());
-        assert!(matches!(record.supervise(), Err(Error::PodSupervised { .. })));
+        alone(|| {
+            assert!(record.is_supervised().unwrap());
+            assert!(matches!(record.supervise(), Err(Error::PodSupervised { .. })));
+        });
         drop(guard);
+        assert!(!record.is_supervised().unwrap());
         drop(record.supervise().unwrap());
     }
 

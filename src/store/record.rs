@@ -58,9 +58,13 @@ fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
 
 /// Writes `value` as JSON.
 pub(crate) fn write<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
-    let bytes = serde_json::to_vec(value)
-        .map_err(|e| Error::Garbled { path: path.into(), cause: e.to_string() })?;
-    atomic::write(path, &bytes, durability)
+    atomic::write(path, &to_bytes(path, value)?, durability)
+}
+
+/// `value` as JSON, for the file at `path`.
+pub(super) fn to_bytes<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value)
+        .map_err(|e| Error::Garbled { path: path.into(), cause: e.to_string() })
 }
 
 #[cfg(test)]

@@ -17,21 +17,33 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::control::protocol::{Reply, Request, StopOrder};
 use super::control::server::{Incoming, Server};
 use super::driver::{Context, Driver, DriverRecord};
 use super::error::{Error, Result};
 use super::token::{ClientId, Token};
 use crate::lifecycle::event::{StopReason, StopRequest};
-use crate::lifecycle::{Event, PodMachine};
+use crate::lifecycle::{Event, PodMachine, Snapshot};
 use crate::model::Now;
 use crate::model::plan::PodPlan;
-use crate::store::atomic::{self, Durability};
 use crate::store::{PodRecord, StatusRecord};
 use crate::sys::clock;
 use crate::sys::event::{Epoll, Ready, TimerFd};
 use crate::sys::exit_log::ExitLog;
 use crate::sys::keeper::{Link, Notice};
+
+/// The format of [`Memory`].
+pub(super) const MEMORY_VERSION: u32 = 2;
+
+/// All that a shim that comes after a kill must know, beside what the keeper
+/// holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Memory {
+    pub machine: Snapshot,
+    pub driver: DriverRecord,
+}
 
 /// A pod's shim.
 #[derive(Debug)]
@@ -49,7 +61,9 @@ pub struct Shim {
     /// The revision that was published last.
     pub(super) published: Option<u64>,
     /// What was written last, so that nothing is written twice.
-    pub(super) committed: Option<(Vec<u8>, DriverRecord)>,
+    pub(super) committed: Vec<u8>,
+    /// What the keeper need not hold any more after the next commit.
+    pub(super) releases: Vec<String>,
     /// Clients whose orders are on record with the next commit.
     pub(super) to_accept: Vec<ClientId>,
     pub(super) armed: Option<u64>,
@@ -121,8 +135,7 @@ impl Shim {
             }
         }
         self.commit()?;
-        self.driver.reap_now();
-        self.driver.remove_in_background();
+        self.after_commit();
         for client in std::mem::take(&mut self.to_accept) {
             self.server.reply(client, &Reply::Accepted, Vec::new(), &self.epoll);
         }
@@ -132,20 +145,11 @@ impl Shim {
         Ok(())
     }
 
-    /// Writes what has changed: snapshot, the driver's record, status.
+    /// Writes what has changed. Machine and driver go into one file, so that no
+    /// kill comes between what the one and the other know.
     fn commit(&mut self) -> Result<()> {
-        let snapshot = self.machine.snapshot();
-        let bytes = serde_json::to_vec(&snapshot)
-            .map_err(|error| Error::Garbled { cause: error.to_string() })?;
-        let record = self.driver.record();
-        let (old_bytes, old_record) = self.committed.take().unzip();
-        if old_record.as_ref() != Some(&record) {
-            write_driver_record(&self.record, &record)?;
-        }
-        if old_bytes.as_ref() != Some(&bytes) {
-            self.record.write_machine(snapshot.version, &snapshot)?;
-        }
-        self.committed = Some((bytes, record));
+        let memory = Memory { machine: self.machine.snapshot(), driver: self.driver.record() };
+        self.record.write_machine(MEMORY_VERSION, &memory, &mut self.committed)?;
         let revision = Some(self.machine.revision());
         if self.published != revision {
             self.published = revision;
@@ -154,6 +158,18 @@ impl Shim {
             self.server.publish(&status, &self.epoll);
         }
         Ok(())
+    }
+
+    /// What was put off until it is on record.
+    fn after_commit(&mut self) {
+        self.driver.open_gates();
+        self.driver.reap_now();
+        for key in std::mem::take(&mut self.releases) {
+            if let Err(error) = self.keeper.release(&key) {
+                tracing::warn!(error = %error, key, "cannot release descriptor, ignoring");
+            }
+        }
+        self.driver.remove_in_background();
     }
 
     /// The status as clients and files have it.
@@ -200,6 +216,7 @@ impl Shim {
             epoll: &self.epoll,
             keeper: &mut self.keeper,
             events: &mut self.events,
+            releases: &mut self.releases,
             now: self.now,
         };
         work(&mut self.driver, &mut context);
@@ -307,12 +324,6 @@ fn stop_request(order: StopOrder) -> StopRequest {
         },
     };
     StopRequest { grace_seconds: order.grace_seconds, force: order.force, reason }
-}
-
-fn write_driver_record(pod: &PodRecord, record: &DriverRecord) -> Result<()> {
-    let bytes =
-        serde_json::to_vec(record).map_err(|error| Error::Garbled { cause: error.to_string() })?;
-    Ok(atomic::write(&pod.dir().join(super::shim::DRIVER_FILE), &bytes, Durability::Volatile)?)
 }
 
 fn failed(step: &'static str) -> impl FnOnce(crate::sys::SyscallError) -> Error {

@@ -2,27 +2,26 @@
 
 use std::collections::VecDeque;
 use std::env;
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::control::server::Server;
 use super::driver::{Driver, DriverRecord};
 use super::error::{Error, Result};
-use super::event_loop::{End, Shim};
+use super::event_loop::{End, MEMORY_VERSION, Memory, Shim};
 use super::log::journal::Journal;
 use super::spawn::LISTENER_KEY;
 use super::{shims_cgroup, teardown, trace};
-use crate::lifecycle::{Event, PodMachine, Snapshot};
+use crate::lifecycle::event::{StopReason, StopRequest};
+use crate::lifecycle::{Event, PodMachine};
 use crate::model::PodUid;
-use crate::store::{PodRecord, PodStore};
+use crate::model::plan::PodPlan;
+use crate::store::{self, PodRecord, PodStore};
 use crate::sys::event::{Epoll, TimerFd};
 use crate::sys::exit_log::ExitLog;
 use crate::sys::keeper::{self, Link};
 use crate::sys::{SyscallError, clock};
 
-/// The driver's record in the pod's folder.
-pub(super) const DRIVER_FILE: &str = "driver.json";
 /// The keeper holds the journal of logs under this key.
 const JOURNAL_KEY: &str = "logs";
 
@@ -54,7 +53,14 @@ fn supervise(args: &[String], link: Link) -> Result<()> {
     let uid =
         PodUid::new(uid.as_str()).map_err(|error| Error::Garbled { cause: error.to_string() })?;
     let store = PodStore::new(Path::new(root));
-    let record = store.open(&uid)?;
+    let record = match store.open(&uid) {
+        // An earlier shim removed the record and was killed before it ended.
+        Err(store::Error::NoSuchPod { .. }) => {
+            leave_shims();
+            return Ok(());
+        }
+        result => result?,
+    };
     trace::install(record.dir());
     let _lock = record.supervise()?;
     let mut shim = Shim::open(record, link)?;
@@ -84,14 +90,8 @@ impl Shim {
             hold_journal(&journal, &mut keeper).map_err(failed("keep journal"))?;
         }
         let driver = Driver::new(&plan, journal).map_err(failed("prepare driver"))?;
-        let snapshot: Option<Snapshot> = record.machine(crate::lifecycle::SNAPSHOT_VERSION)?;
         let exits = ExitLog::open(record.dir()).map_err(failed("open noted exits"))?;
-        let is_new = snapshot.is_none();
-        let machine = match snapshot {
-            None => PodMachine::new(plan),
-            Some(snapshot) => PodMachine::restore(plan, snapshot)
-                .map_err(|error| Error::Garbled { cause: format!("{error:?}") })?,
-        };
+        let Past { machine, driver: earlier, begin } = Past::read(&record, plan)?;
         let mut shim = Self {
             record,
             machine,
@@ -104,29 +104,31 @@ impl Shim {
             events: VecDeque::new(),
             now: clock::now(),
             published: None,
-            committed: None,
+            committed: Vec::new(),
+            releases: Vec::new(),
             to_accept: Vec::new(),
             armed: None,
         };
         shim.watch_sources()?;
         shim.effects(|driver, cx| driver.watch_objects(cx));
-        if is_new {
-            shim.events.push_back(Event::Begin);
-        } else {
-            shim.take_up()?;
+        match (begin, earlier) {
+            (Some(event), _) => shim.events.push_back(event),
+            (None, earlier) => shim.take_up(earlier)?,
         }
         shim.keeper.alive().map_err(failed("greet keeper"))?;
         Ok(shim)
     }
 
     /// Meets what an earlier shim left: containers, exits, owed orders.
-    fn take_up(&mut self) -> Result<()> {
+    fn take_up(&mut self, earlier: Option<DriverRecord>) -> Result<()> {
         tracing::info!("taking up the pod of an earlier shim");
-        if let Some(record) = read_driver_record(&self.record)? {
+        if let Some(record) = earlier {
             self.effects(|driver, cx| driver.restore(record, cx));
         }
         self.tell_exits()?;
         self.effects(|driver, cx| driver.tell_lost(cx));
+        let alive = self.machine.alive_instances();
+        self.effects(|driver, cx| driver.lose_unknown(&alive, cx));
         while let Some(event) = self.events.pop_front() {
             for action in self.machine.handle(&event, self.now) {
                 self.effects(|driver, cx| driver.carry_out(action, cx));
@@ -150,11 +152,15 @@ impl Shim {
                 break;
             }
         }
-        // A keeper that was killed is no longer the parent.
-        let own = [std::os::unix::process::parent_id(), std::process::id()];
-        shims_cgroup::leave(&own.map(u32::cast_signed));
+        leave_shims();
         Ok(())
     }
+}
+
+fn leave_shims() {
+    // A keeper that was killed is no longer the parent.
+    let own = [std::os::unix::process::parent_id(), std::process::id()];
+    shims_cgroup::leave(&own.map(u32::cast_signed));
 }
 
 fn open_journal(keeper: &Link) -> std::result::Result<(Journal, bool), SyscallError> {
@@ -174,19 +180,40 @@ fn hold_journal(journal: &Journal, keeper: &mut Link) -> std::result::Result<(),
     keeper.hold(JOURNAL_KEY, copy.into())
 }
 
-fn read_driver_record(pod: &PodRecord) -> Result<Option<DriverRecord>> {
-    let path = pod.dir().join(DRIVER_FILE);
-    match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| Error::Garbled { cause: format!("{path:?}: {error}") }),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(failed("read record")(SyscallError::from_io(
-            "read",
-            path.display().to_string(),
-            &e,
-        ))),
+/// What an earlier shim has left on record.
+struct Past {
+    machine: PodMachine,
+    driver: Option<DriverRecord>,
+    /// What a machine that knows nothing begins with.
+    begin: Option<Event>,
+}
+
+impl Past {
+    fn read(record: &PodRecord, plan: PodPlan) -> Result<Self> {
+        let fresh =
+            |plan, event| Self { machine: PodMachine::new(plan), driver: None, begin: Some(event) };
+        let memory = match record.machine::<Memory>(MEMORY_VERSION) {
+            Ok(Some(memory)) => memory,
+            Ok(None) => return Ok(fresh(plan, Event::Begin)),
+            // What ran cannot be known any more: running it again might do
+            // twice what was to be done once.
+            Err(error @ (store::Error::Garbled { .. } | store::Error::TooLarge { .. })) => {
+                tracing::error!(error = %error, "the pod's memory is damaged");
+                return Ok(fresh(plan, memory_lost(&error)));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let machine = PodMachine::restore(plan, memory.machine)
+            .map_err(|error| Error::Garbled { cause: format!("{error:?}") })?;
+        Ok(Self { machine, driver: Some(memory.driver), begin: None })
     }
+}
+
+/// Ends a pod whose memory is damaged, and says why.
+fn memory_lost(error: &store::Error) -> Event {
+    let message = format!("The pod's state cannot be read, so that it was ended: {error}");
+    let reason = StopReason::Evicted { reason: "StateLost".to_owned(), message, disruption: false };
+    Event::Stop(StopRequest { grace_seconds: None, force: true, reason })
 }
 
 fn failed(step: &'static str) -> impl FnOnce(SyscallError) -> Error {

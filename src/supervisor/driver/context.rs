@@ -22,6 +22,8 @@ pub struct Context<'a> {
     pub keeper: &'a mut Link,
     /// Facts for the machine, in the order they happened.
     pub events: &'a mut VecDeque<Event>,
+    /// What the keeper need not hold any more, once that is on record.
+    pub releases: &'a mut Vec<String>,
     pub now: Now,
 }
 
@@ -43,15 +45,17 @@ impl Context<'_> {
     /// failure: the descriptor is kept here, and handed over again when a new
     /// keeper is made.
     pub fn hold(&mut self, key: &str, fd: Arc<OwnedFd>) {
+        self.releases.retain(|released| released != key);
         if let Err(error) = self.keeper.hold(key, fd) {
             tracing::warn!(error = %error, key, "cannot hand descriptor to keeper, ignoring");
         }
     }
 
-    /// Lets the keeper close what it holds under `key`.
+    /// Lets the keeper close what it holds under `key`, after the next commit:
+    /// until then a shim that comes after a kill needs it.
     pub fn let_go(&mut self, key: &str) {
-        if let Err(error) = self.keeper.release(key) {
-            tracing::warn!(error = %error, key, "cannot release descriptor, ignoring");
+        if self.keeper.held(key).is_some() {
+            self.releases.push(key.to_owned());
         }
     }
 }

@@ -93,7 +93,11 @@ impl Driver {
                 })
             });
             if let Some((&run_id, _)) = found {
-                self.ended(run_id, exit.status, exit.wall, cx);
+                // One that failed to execute its program has not run.
+                self.execution_ready(run_id, cx);
+                if self.runs.get(&run_id).is_some_and(|run| run.process().is_some()) {
+                    self.ended(run_id, exit.status, exit.wall, cx);
+                }
             }
         }
     }
@@ -120,6 +124,17 @@ impl Driver {
             .unwrap_or_default();
         let oom_killed = oom_kills.is_ok_and(|count| count > 0);
         cx.tell(Event::Exited { instance, status, oom_killed, at, message });
+    }
+
+    /// Instances that should run and of which nothing is on record: whatever is
+    /// left of them goes.
+    pub fn lose_unknown(&mut self, alive: &[Instance], cx: &mut Context<'_>) {
+        for &instance in alive {
+            if self.run_of(instance).is_none() {
+                self.delete_container(instance, cx);
+                cx.tell(Event::Lost { instance, at: cx.now.wall });
+            }
+        }
     }
 
     /// The container ended and nobody can say how.

@@ -74,6 +74,8 @@ pub struct Driver {
     pump: Pump,
     /// Streams that had more than one turn took.
     busy: VecDeque<(RunId, Stream)>,
+    /// Processes whose programs run when they are on record.
+    to_open: Vec<RunId>,
     /// Ended processes, reaped when their end is on record.
     to_reap: Vec<Arc<OwnedFd>>,
     /// Folders that are removed when nothing is more urgent.
@@ -110,6 +112,7 @@ impl Driver {
             tasks: Tasks::default(),
             pump: Pump::new(journal)?,
             busy: VecDeque::new(),
+            to_open: Vec::new(),
             to_reap: Vec::new(),
             to_remove: Vec::new(),
             pidfds_tell: None,

@@ -84,11 +84,21 @@ pub enum Held {
     Terminal,
     /// The writing end of its input.
     Input,
+    /// What opens the way to its program, and what tells that it runs.
+    Gate,
+    ExecStatus,
 }
 
 impl Held {
-    pub const ALL: [Self; 5] =
-        [Self::Pidfd, Self::Stdout, Self::Stderr, Self::Terminal, Self::Input];
+    pub const ALL: [Self; 7] = [
+        Self::Pidfd,
+        Self::Stdout,
+        Self::Stderr,
+        Self::Terminal,
+        Self::Input,
+        Self::Gate,
+        Self::ExecStatus,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -97,6 +107,8 @@ impl Held {
             Self::Stderr => "err",
             Self::Terminal => "tty",
             Self::Input => "in",
+            Self::Gate => "gate",
+            Self::ExecStatus => "exec",
         }
     }
 }

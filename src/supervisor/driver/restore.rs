@@ -135,7 +135,8 @@ impl Driver {
             parent: parent_of_run(entry.pid),
         };
         let run_id = self.next_run_id();
-        if let Err(error) = cx.wait_for(&process.pidfd, Token::Exit(run_id)) {
+        let (stage, watched) = self.find_stage(run_id, entry.instance, process, cx);
+        if let Err(error) = watched {
             tracing::error!(error = %error, container = name, "cannot watch container");
         }
         let terminal = held(entry.instance, Held::Terminal, cx);
@@ -148,7 +149,7 @@ impl Driver {
             instance: entry.instance,
             id,
             name,
-            stage: Stage::Running { process },
+            stage,
             from: entry.from,
             log,
             input: held(entry.instance, Held::Input, cx),
@@ -158,6 +159,24 @@ impl Driver {
         };
         self.runs.insert(run_id, run);
         self.watch_output(run_id, cx);
+    }
+
+    /// How far the process is: while the keeper holds what tells of its exec,
+    /// that was not read, and the gate may be shut.
+    fn find_stage(
+        &mut self,
+        run_id: RunId,
+        instance: Instance,
+        process: Process,
+        cx: &Context<'_>,
+    ) -> (Stage, Result<(), SyscallError>) {
+        let Some(exec_status) = held(instance, Held::ExecStatus, cx) else {
+            let watched = cx.wait_for(&process.pidfd, Token::Exit(run_id));
+            return (Stage::Running { process }, watched);
+        };
+        let watched = cx.wait_for(&*exec_status, Token::Execution(run_id));
+        self.to_open.push(run_id);
+        (Stage::Starting { process, gate: held(instance, Held::Gate, cx), exec_status }, watched)
     }
 
     /// The log, cut to where it was whole, and the outputs that go into it.

@@ -35,10 +35,12 @@ pub struct Run {
 pub enum Stage {
     /// Its process is being set up.
     Creating(Box<Creation>),
-    /// Its process was told to execute the program.
+    /// Its process is complete and executes the program once the gate is open,
+    /// which is when all of this is on record.
     Starting {
         process: Process,
-        exec_status: OwnedFd,
+        gate: Option<Arc<OwnedFd>>,
+        exec_status: Arc<OwnedFd>,
     },
     Running {
         process: Process,

@@ -36,10 +36,12 @@ impl Driver {
     /// Begins to start a container; `Started` or `StartFailed` follows.
     pub fn start_container(&mut self, instance: Instance, may_pull: bool, cx: &mut Context<'_>) {
         if let Some(run) = self.run_of(instance).and_then(|id| self.runs.get(&id)) {
-            // An earlier shim has started it and was killed before it could
-            // say so.
-            if let (Some(from), Some(_)) = (run.from.clone(), run.running()) {
+            // An earlier shim has made it and was killed before it could say
+            // so; one that is not started yet is told when it is.
+            if let Some(from) = run.from.clone() {
                 cx.tell(Event::Created { instance, started_from: from });
+            }
+            if run.running().is_some() {
                 cx.tell(Event::Started { instance, at: cx.now.wall });
             }
             return;
@@ -190,14 +192,30 @@ impl Driver {
             parent: Parent::Shim,
         };
         cx.hold(&names::key(instance, Held::Pidfd), Arc::clone(&process.pidfd));
-        let begun = run.begin_program(run_id, process, created.gate, created.exec_status, cx);
+        let begun = run.prepare_program(run_id, process, created.gate, created.exec_status, cx);
         let terminal = created.console.map(|master| run.take_terminal(master, cx));
         let has_terminal = terminal.is_some();
         if let Err(error) = begun.and(terminal.unwrap_or(Ok(()))) {
             let message = error.to_string();
-            self.run_failed(run_id, message, cx);
-        } else if has_terminal {
+            return self.run_failed(run_id, message, cx);
+        }
+        self.to_open.push(run_id);
+        if has_terminal {
             self.watch_output(run_id, cx);
+        }
+    }
+
+    /// Lets the programs run whose processes are on record.
+    pub fn open_gates(&mut self) {
+        for run_id in std::mem::take(&mut self.to_open) {
+            let stage = self.runs.get_mut(&run_id).map(|run| &mut run.stage);
+            if let Some(Stage::Starting { gate, .. }) = stage
+                && let Some(gate) = gate.take()
+                && let Err(errno) = nix::unistd::write(&*gate, b"0")
+            {
+                // EPIPE: the process is gone, and its status says so.
+                tracing::debug!(errno = errno as i32, "cannot open gate");
+            }
         }
     }
 
@@ -205,12 +223,15 @@ impl Driver {
     pub fn execution_ready(&mut self, run_id: RunId, cx: &mut Context<'_>) {
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         let Stage::Starting { exec_status, .. } = &run.stage else { return };
-        cx.epoll.remove(exec_status);
+        let instance = run.instance;
+        cx.epoll.remove(&**exec_status);
+        for held in [Held::Gate, Held::ExecStatus] {
+            cx.let_go(&names::key(instance, held));
+        }
         if let Err(error) = container::read_exec_status(exec_status.as_fd()) {
             self.run_failed(run_id, error.to_string(), cx);
             return;
         }
-        let instance = run.instance;
         if let Stage::Starting { process, .. } = std::mem::replace(&mut run.stage, Stage::Ended) {
             let watched = cx.wait_for(&process.pidfd, Token::Exit(run_id));
             run.stage = Stage::Running { process };
@@ -227,6 +248,7 @@ impl Driver {
         let instance = run.instance;
         let stage = std::mem::replace(&mut run.stage, Stage::Ended);
         if let Stage::Starting { process, .. } = stage
+            && process.parent == Parent::Shim
             && let Ok(pidfd) = process.pidfd.try_clone()
         {
             self.reap_when_ended(pidfd, cx);
@@ -268,24 +290,24 @@ impl Driver {
 }
 
 impl Run {
-    /// Opens the gate, and waits for what becomes of the exec.
-    fn begin_program(
+    /// Makes the gate and the exec's status known to the keeper, and waits for
+    /// what becomes of the exec.
+    fn prepare_program(
         &mut self,
         run_id: RunId,
         process: Process,
         gate: Option<OwnedFd>,
         exec_status: Option<OwnedFd>,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Result<(), SyscallError> {
         let missing = |what| SyscallError::new("start", what, nix::errno::Errno::EBADF);
-        let gate = gate.ok_or_else(|| missing("no gate"))?;
-        let exec_status = exec_status.ok_or_else(|| missing("no exec status"))?;
-        let watched = cx.wait_for(&exec_status, Token::Execution(run_id));
-        self.stage = Stage::Starting { process, exec_status };
-        watched?;
-        nix::unistd::write(&gate, b"0")
-            .map(drop)
-            .map_err(|errno| SyscallError::new("write", "gate", errno))
+        let gate = Arc::new(gate.ok_or_else(|| missing("no gate"))?);
+        let exec_status = Arc::new(exec_status.ok_or_else(|| missing("no exec status"))?);
+        cx.hold(&names::key(self.instance, Held::Gate), Arc::clone(&gate));
+        cx.hold(&names::key(self.instance, Held::ExecStatus), Arc::clone(&exec_status));
+        let watched = cx.wait_for(&*exec_status, Token::Execution(run_id));
+        self.stage = Stage::Starting { process, gate: Some(gate), exec_status };
+        watched
     }
 
     /// The terminal that was made in the container.
