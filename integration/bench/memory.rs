@@ -43,7 +43,7 @@ pub fn measure(place: &Place) {
         );
     }
     println!();
-    time(&mut podrt.command(&["delete", "pods", "--all", "--force"]));
+    time(&mut podrt.command(&["delete", "pods", "--all"]));
 }
 
 /// Sums over the pods below `root`: a keeper or shim names its pod's folder in

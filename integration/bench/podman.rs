@@ -13,11 +13,13 @@ use std::process::Command;
 
 use super::Place;
 
-/// Set for podman alone, so that it calls this program as its runtime.
-const MARK: &str = "PODRT_BENCH_AS_RUNTIME";
+/// The name by which podman calls this program: conmon, which is between the
+/// two, passes no environment on.
+const RUNTIME_NAME: &str = "crun-as-far-as-this-machine-lets-it";
 
 pub fn is_runtime_call() -> bool {
-    std::env::var_os(MARK).is_some()
+    let name = std::env::args_os().next().map(PathBuf::from);
+    name.is_some_and(|path| path.file_name().is_some_and(|name| name == RUNTIME_NAME))
 }
 
 /// Never returns: becomes crun.
@@ -67,10 +69,12 @@ impl Podman {
         let folder = place.work.path().join("podman");
         std::fs::create_dir_all(&folder).expect("folder");
         let own = std::env::current_exe().expect("own path");
+        let runtime = folder.join(RUNTIME_NAME);
+        std::os::unix::fs::symlink(own, &runtime).expect("link");
         let conf = format!(
             "[containers]\ndefault_ulimits = [\"nofile=20000:20000\", \"nproc=30000:30000\"]\n\
              [engine]\nevents_logger = \"none\"\ncgroup_manager = \"cgroupfs\"\nruntime = \"bench\"\n\
-             [engine.runtimes]\nbench = [{own:?}]\n"
+             [engine.runtimes]\nbench = [{runtime:?}]\n"
         );
         std::fs::write(folder.join("containers.conf"), conf).expect("containers.conf");
         let podman = Self { folder };
@@ -86,7 +90,7 @@ impl Podman {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("podman");
         let below = |name: &str| self.folder.join(name);
-        command.env(MARK, "1").env("CONTAINERS_CONF", below("containers.conf"));
+        command.env("CONTAINERS_CONF", below("containers.conf"));
         command.arg("--root").arg(below("root")).arg("--runroot").arg(below("run")).args(args);
         command
     }

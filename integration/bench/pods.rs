@@ -40,15 +40,15 @@ impl Podrt {
     }
 }
 
-/// A pod of `containers` sleeping containers.
+/// A pod of `containers` containers that wait for SIGTERM and end on it.
 pub fn manifest(folder: &Path, name: &str, containers: usize) -> PathBuf {
     let mut text = format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{ name: {name} }}\nspec:\n  terminationGracePeriodSeconds: 0\n  containers:\n"
+        "apiVersion: v1\nkind: Pod\nmetadata: {{ name: {name} }}\nspec:\n  terminationGracePeriodSeconds: 10\n  containers:\n"
     );
     for index in 0..containers {
         let _ = writeln!(
             text,
-            "    - {{ name: c{index}, image: localhost/bench:latest, imagePullPolicy: Never, command: [/bin/sleep, '100000'] }}"
+            "    - {{ name: c{index}, image: localhost/bench:latest, imagePullPolicy: Never, command: [/payload, trap-term] }}"
         );
     }
     let path = folder.join(format!("{name}.yaml"));
@@ -74,13 +74,13 @@ pub fn compare(place: &Place, rounds: usize) {
             for (index, network) in [(0, "--network=none"), (1, "--network=bridge")] {
                 nap();
                 let up = time(&mut podrt.command(&["run", "-d", network, &file]));
-                let down = time(&mut podrt.command(&["delete", "--force", "pod", &name]));
+                let down = time(&mut podrt.command(&["delete", "pod", &name]));
                 note(&mut rows[index].1, round, up, down);
             }
             if let Some(podman) = podman.as_ref().filter(|_| round <= rounds_of_podman) {
                 nap();
                 let up = time(&mut podman.command(&["kube", "play", "--network", "none", &file]));
-                let down = time(&mut podman.command(&["pod", "rm", "-f", "-t", "0", &name]));
+                let down = time(&mut podman.command(&["pod", "rm", "-f", "-t", "10", &name]));
                 note(&mut rows[2].1, round, up, down);
             }
         }

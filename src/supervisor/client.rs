@@ -11,7 +11,7 @@ pub use super::spawn::{SpawnOptions, spawn};
 pub use super::teardown::remove_ended;
 use crate::model::plan::PodPlan;
 use crate::model::{PodUid, Roots, Signal};
-use crate::store::{PodStore, StatusRecord};
+use crate::store::{self, PodStore, StatusRecord};
 
 /// A connection to a pod's shim.
 #[derive(Debug)]
@@ -184,7 +184,11 @@ impl Client {
     /// The shim went without a word and none came back: it had ended if it
     /// left a final record.
     fn ended_unheard(&self) -> Result<()> {
-        let record = PodStore::new(&self.roots.root).open(&self.uid)?;
+        // Another command's wish to delete the pod came first.
+        let record = match PodStore::new(&self.roots.root).open(&self.uid) {
+            Err(store::Error::NoSuchPod { .. }) => return Ok(()),
+            record => record?,
+        };
         if record.is_supervised()? { Err(self.no_answer()) } else { Ok(()) }
     }
 
