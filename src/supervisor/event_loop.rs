@@ -29,10 +29,14 @@ use crate::lifecycle::{Event, PodMachine, Snapshot};
 use crate::model::Now;
 use crate::model::plan::PodPlan;
 use crate::store::{PodRecord, StatusRecord};
-use crate::sys::clock;
 use crate::sys::event::{Epoll, Ready, TimerFd};
 use crate::sys::exit_log::ExitLog;
 use crate::sys::keeper::{Link, Notice};
+use crate::sys::{clock, residency};
+
+/// After a change of the pod followed by so much quiet, the code that it took
+/// is given back: most of it serves starts and ends only.
+const QUIET: Duration = Duration::from_millis(250);
 
 /// The format of [`Memory`].
 pub(super) const MEMORY_VERSION: u32 = 2;
@@ -85,14 +89,23 @@ impl Shim {
     /// A failure of the loop itself; the keeper then starts a new shim.
     pub fn run(&mut self) -> Result<End> {
         let mut ready = Vec::new();
+        let mut released = None;
         loop {
             self.settle()?;
             if self.machine.is_finished() {
                 return Ok(End::Finished);
             }
             self.arm()?;
-            let timeout = self.driver.has_busy_streams().then_some(Duration::ZERO);
+            let timeout = match self.driver.has_busy_streams() {
+                true => Some(Duration::ZERO),
+                false => (released != self.published).then_some(QUIET),
+            };
             self.epoll.wait(&mut ready, timeout).map_err(failed("wait"))?;
+            if ready.is_empty() && timeout == Some(QUIET) {
+                released = self.published;
+                residency::release().map_err(failed("release memory"))?;
+                self.epoll.wait(&mut ready, None).map_err(failed("wait"))?;
+            }
             self.now = clock::now();
             for ready in &ready {
                 if self.dispatch(*ready)? == Some(End::KeeperGone) {

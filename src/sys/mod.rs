@@ -28,6 +28,7 @@ pub mod prctl;
 pub mod process;
 pub mod pty;
 pub mod rename;
+pub mod residency;
 pub mod seccomp;
 pub mod tcp;
 pub mod terminal;
