@@ -55,7 +55,7 @@ impl Follower {
             if self.was_rotated() {
                 // What was written between the read and the rename.
                 self.read_file(out)?;
-                self.file = None;
+                self.file = self.rotated_after();
                 continue;
             }
             if !go_on || !self.path(self.attempt + 1).exists() {
@@ -117,6 +117,27 @@ impl Follower {
         }
     }
 
+    /// The rotated file that follows the one read so far, for a reader that
+    /// more than one rotation has overtaken; `None` when the current log does.
+    /// Where the one read so far is gone, the oldest that is left follows.
+    fn rotated_after(&self) -> Option<File> {
+        let prefix = format!("{}.log.", self.attempt);
+        let entries = std::fs::read_dir(&self.folder).ok()?.flatten();
+        let rotated = entries.map(|entry| entry.path());
+        let is_ours = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+        };
+        // By name is by age.
+        let mut rotated: Vec<PathBuf> = rotated.filter(is_ours).collect();
+        rotated.sort();
+        let own = self.file.as_ref()?.metadata().ok()?;
+        let same = |path: &PathBuf| {
+            path.metadata().is_ok_and(|found| (found.dev(), found.ino()) == (own.dev(), own.ino()))
+        };
+        let next = rotated.iter().position(same).map_or(0, |at| at + 1);
+        File::open(rotated.get(next)?).ok()
+    }
+
     /// The file read so far is no longer the one at its path.
     fn was_rotated(&self) -> bool {
         let Some(file) = &self.file else { return false };
@@ -158,6 +179,28 @@ mod tests {
         fs::write(folder.path().join("1.log"), line("d")).expect("write");
         assert_eq!(read(&mut follower), "d\n");
         assert_eq!(read(&mut follower), "");
+    }
+
+    #[test]
+    fn a_reader_that_several_rotations_overtook_misses_nothing_that_is_left() {
+        let folder = tempfile::tempdir().expect("folder");
+        let log = folder.path().join("0.log");
+        let mut follower = Follower::new(folder.path(), 0, Selection::default());
+        fs::write(&log, line("a")).expect("write");
+        assert_eq!(read(&mut follower), "a\n");
+        for (aside, next) in [("0.log.1", "b"), ("0.log.2", "c"), ("0.log.3", "d")] {
+            fs::rename(&log, folder.path().join(aside)).expect("rotate");
+            fs::write(&log, line(next)).expect("write");
+        }
+        assert_eq!(read(&mut follower), "b\nc\nd\n");
+        for (aside, next) in [("0.log.4", "e"), ("0.log.5", "f")] {
+            fs::rename(&log, folder.path().join(aside)).expect("rotate");
+            fs::write(&log, line(next)).expect("write");
+        }
+        for old in ["0.log.1", "0.log.2", "0.log.3", "0.log.4"] {
+            fs::remove_file(folder.path().join(old)).expect("remove");
+        }
+        assert_eq!(read(&mut follower), "e\nf\n");
     }
 
     #[test]

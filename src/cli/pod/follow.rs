@@ -15,6 +15,8 @@ use crate::cli::logs::{Follower, Selection};
 pub struct LogStreams {
     inotify: Inotify,
     streams: Vec<Stream>,
+    /// Later instances are read as well.
+    goes_on: bool,
 }
 
 #[derive(Debug)]
@@ -25,13 +27,14 @@ struct Stream {
 }
 
 impl LogStreams {
-    /// No streams yet.
+    /// No streams yet. With `goes_on`, a container's later instances are read
+    /// after the one that is begun with.
     ///
     /// # Errors
     /// `inotify_init1`.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(goes_on: bool) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        Ok(Self { inotify, streams: Vec::new() })
+        Ok(Self { inotify, streams: Vec::new(), goes_on })
     }
 
     /// Follows one container from instance `attempt` on. Its folder need not
@@ -56,7 +59,7 @@ impl LogStreams {
                     | AddWatchFlags::IN_MOVED_TO;
                 stream.is_watched = self.inotify.add_watch(&stream.folder, flags).is_ok();
             }
-            stream.follower.read(true, &mut text)?;
+            stream.follower.read(self.goes_on, &mut text)?;
             if text.len() > 1 << 20 {
                 out.write_all(&text)?;
                 text.clear();

@@ -35,13 +35,13 @@ pub fn run(args: &LogsArgs, roots: &Roots, now: Timestamp) -> Result<(), CliErro
     for view in &views {
         sources.extend(sources_of(view, args)?);
     }
-    let mut streams = LogStreams::new().map_err(output_error)?;
+    let go_on = args.follow && !args.previous;
+    let mut streams = LogStreams::new(go_on).map_err(output_error)?;
     for source in sources {
         let selection = Selection { prefix: source.prefix, ..selection.clone() };
         streams.add(&source.folder, source.attempt, selection);
     }
     // Later instances only matter to those who wait for them.
-    let go_on = args.follow && !args.previous;
     if !go_on {
         print_once(&mut streams)?;
         return Ok(());

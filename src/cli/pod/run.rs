@@ -97,7 +97,7 @@ fn report_end(pod: &Watched) {
 
 /// The streams of all containers, with their names in front.
 fn streams(started: &[Started], no_prefix: bool) -> std::io::Result<LogStreams> {
-    let mut streams = LogStreams::new()?;
+    let mut streams = LogStreams::new(true)?;
     let several = started.len() > 1;
     let label = |plan: &PodPlan, container: &str| {
         if several { format!("{}/{container}", plan.name) } else { container.to_owned() }
