@@ -90,7 +90,7 @@ fn wait_for_folder(world: &World) -> PathBuf {
 }
 
 /// The process of that pod whose first argument is `name`.
-fn process_of(name: &str, uid: &str) -> Option<Pid> {
+pub fn process_of(name: &str, uid: &str) -> Option<Pid> {
     let entries = fs::read_dir("/proc").expect("proc").flatten();
     entries.into_iter().find_map(|entry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;

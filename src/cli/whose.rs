@@ -116,6 +116,8 @@ fn flags_of(verb: &str) -> Flags {
                 "-l",
                 "--port",
                 "--max-container-backoff",
+                "--log-max-size",
+                "--log-max-files",
             ],
             shared_values: &[],
         },

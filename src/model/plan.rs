@@ -42,6 +42,8 @@ pub struct PodPlan {
     pub qos: QosClass,
     /// The cap of the restart back-off, seconds (default 300).
     pub max_backoff_seconds: u32,
+    #[serde(default)]
+    pub log_limits: LogLimits,
 
     pub sandbox: SandboxPlan,
     pub volumes: Vec<VolumePlan>,
@@ -49,6 +51,23 @@ pub struct PodPlan {
     pub init_containers: Vec<ContainerPlan>,
     pub containers: Vec<ContainerPlan>,
     pub ephemeral_containers: Vec<ContainerPlan>,
+}
+
+/// When a container's log is rotated, and how many files there are then at
+/// most: the current one and the rotated ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogLimits {
+    pub max_bytes: u64,
+    /// At least 2.
+    pub max_files: usize,
+}
+
+impl Default for LogLimits {
+    /// The kubelet's containerLogMaxSize and containerLogMaxFiles.
+    fn default() -> Self {
+        Self { max_bytes: 10 << 20, max_files: 5 }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

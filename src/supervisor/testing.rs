@@ -27,6 +27,7 @@ pub fn pod() -> PodPlan {
         readiness_gates: Vec::new(),
         qos: QosClass::BestEffort,
         max_backoff_seconds: 300,
+        log_limits: crate::model::plan::LogLimits::default(),
         sandbox: SandboxPlan {
             hostname: "web".to_owned(),
             domain: None,

@@ -5,12 +5,14 @@ use std::path::Path;
 
 use crate::cli::error::CliError;
 use crate::manifest::{self, PlanOptions, PodObject, Report};
-use crate::model::plan::{NetworkMode, PodPlan};
+use crate::model::plan::{LogLimits, NetworkMode, PodPlan};
 use crate::model::{ErrorKind, PodUid, Roots, Timestamp};
 
 const NETWORK: &str = "podrt.local/network";
 const SECCOMP: &str = "podrt.local/seccomp-default";
 const BACKOFF: &str = "podrt.local/max-container-backoff-seconds";
+const LOG_SIZE: &str = "podrt.local/log-max-bytes";
+const LOG_FILES: &str = "podrt.local/log-max-files";
 const MAX_BACKOFF_SECONDS: u32 = 300;
 
 /// How a pod is run where its manifest does not say. What is not the default
@@ -22,6 +24,7 @@ pub struct Settings {
     pub seccomp_default: bool,
     /// The cap of the restart back-off, 1–300.
     pub max_backoff_seconds: u32,
+    pub log_limits: LogLimits,
     pub is_static: bool,
 }
 
@@ -31,6 +34,7 @@ impl Default for Settings {
             network: NetworkMode::Bridge,
             seccomp_default: false,
             max_backoff_seconds: MAX_BACKOFF_SECONDS,
+            log_limits: LogLimits::default(),
             is_static: false,
         }
     }
@@ -53,6 +57,7 @@ impl Settings {
             max_backoff_seconds: seconds
                 .unwrap_or(MAX_BACKOFF_SECONDS)
                 .clamp(1, MAX_BACKOFF_SECONDS),
+            log_limits: log_limits(says(LOG_SIZE), says(LOG_FILES)),
             is_static: false,
         }
     }
@@ -73,6 +78,22 @@ impl Settings {
         if self.max_backoff_seconds != MAX_BACKOFF_SECONDS {
             set(BACKOFF, self.max_backoff_seconds.to_string());
         }
+        let (limits, usual) = (self.log_limits, LogLimits::default());
+        if limits.max_bytes != usual.max_bytes {
+            set(LOG_SIZE, limits.max_bytes.to_string());
+        }
+        if limits.max_files != usual.max_files {
+            set(LOG_FILES, limits.max_files.to_string());
+        }
+    }
+}
+
+/// What the texts say; what they do not is the default.
+fn log_limits(size: Option<&str>, files: Option<&str>) -> LogLimits {
+    let usual = LogLimits::default();
+    LogLimits {
+        max_bytes: size.and_then(|text| text.parse().ok()).unwrap_or(usual.max_bytes),
+        max_files: files.and_then(|text| text.parse().ok()).unwrap_or(usual.max_files).max(2),
     }
 }
 
@@ -111,6 +132,7 @@ fn options(settings: Settings, roots: &Roots, uid: PodUid, now: Timestamp) -> Pl
         cluster_domain: "cluster.local".into(),
         seccomp_default: settings.seccomp_default,
         max_backoff_seconds: settings.max_backoff_seconds,
+        log_limits: settings.log_limits,
         is_static: settings.is_static,
     }
 }

@@ -170,6 +170,12 @@ fn settings_of(args: &RunArgs, pod: &mut PodObject) -> Settings {
         settings.max_backoff_seconds =
             u32::try_from(longest.as_secs()).unwrap_or(u32::MAX).clamp(1, 300);
     }
+    if let Some(bytes) = args.log_max_size {
+        settings.log_limits.max_bytes = bytes;
+    }
+    if let Some(files) = args.log_max_files {
+        settings.log_limits.max_files = usize::from(files);
+    }
     settings.note(pod);
     settings
 }

@@ -30,6 +30,7 @@ pub fn pod(restart_policy: RestartPolicy, containers: Vec<ContainerPlan>) -> Pod
         readiness_gates: Vec::new(),
         qos: QosClass::BestEffort,
         max_backoff_seconds: 300,
+        log_limits: crate::model::plan::LogLimits::default(),
         sandbox: sandbox(),
         volumes: Vec::new(),
         init_containers: Vec::new(),

@@ -14,7 +14,7 @@ mod volume;
 use super::error::{Problem, Report};
 use super::object::PodObject;
 use super::validate::Check;
-use crate::model::plan::{NetworkMode, PLAN_VERSION, PodPlan, RestartPolicy};
+use crate::model::plan::{LogLimits, NetworkMode, PLAN_VERSION, PodPlan, RestartPolicy};
 use crate::model::{PodUid, Roots, Timestamp};
 
 /// What a plan needs beside the pod.
@@ -36,6 +36,7 @@ pub struct PlanOptions {
     pub seccomp_default: bool,
     /// The cap of the restart back-off, 1–300.
     pub max_backoff_seconds: u32,
+    pub log_limits: LogLimits,
     /// A pod of a manifest directory.
     pub is_static: bool,
 }
@@ -84,6 +85,7 @@ fn build(pod: &PodObject, options: &PlanOptions) -> PodPlan {
         readiness_gates: spec.readiness_gates.iter().map(|g| g.condition_type.clone()).collect(),
         qos: qos::class(spec),
         max_backoff_seconds: options.max_backoff_seconds,
+        log_limits: options.log_limits,
         sandbox,
         volumes: spec.volumes.iter().map(|v| volume::volume(v, &planner)).collect(),
         init_containers: spec.init_containers.iter().map(|c| planner.container(c)).collect(),

@@ -52,6 +52,7 @@ fn options() -> PlanOptions {
         cluster_domain: "cluster.local".to_owned(),
         seccomp_default: false,
         max_backoff_seconds: 300,
+        log_limits: crate::model::plan::LogLimits::default(),
         is_static: false,
     }
 }

@@ -16,6 +16,7 @@ use crate::lifecycle::Event;
 use crate::lifecycle::event::Instance;
 use crate::model::plan::PodPlan;
 use crate::model::{ExitStatus, Signal, Timestamp};
+use crate::supervisor::log::file::remove_before;
 use crate::supervisor::token::{RunId, Token};
 use crate::sys::event::Interest;
 use crate::sys::exit_log::Exit;
@@ -155,7 +156,17 @@ impl Driver {
         }
         self.delete_container(instance, cx);
         self.forget_files(instance, cx);
+        self.forget_older_logs(instance, cx);
         cx.tell(Event::Removed { instance });
+    }
+
+    /// The log of an instance that ended stays; those of the ones before it go.
+    fn forget_older_logs(&self, instance: Instance, cx: &Context<'_>) {
+        let Some(plan) = container(cx.plan, instance.container) else { return };
+        let log = Places::new(cx.plan, &plan.name, instance.attempt).log;
+        if let Some(folder) = log.parent() {
+            remove_before(folder, instance.attempt);
+        }
     }
 
     /// Removes what the engine keeps of an instance.

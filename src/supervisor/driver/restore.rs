@@ -14,7 +14,7 @@ use super::run::{Parent, Process, Run, Stage};
 use super::volumes::VOLUME_KEY;
 use crate::lifecycle::event::{Instance, StartedFrom};
 use crate::sandbox::SandboxRecord;
-use crate::supervisor::log::file::{LIMITS, LogFile};
+use crate::supervisor::log::file::LogFile;
 use crate::supervisor::log::pump::ContainerLog;
 use crate::supervisor::token::{RunId, Token};
 use crate::sys::SyscallError;
@@ -191,7 +191,7 @@ impl Driver {
         let journal = self.pump.journal();
         let good = journal.read(slot).map(|committed| committed.log_length);
         let places = Places::new(cx.plan, name, instance.attempt);
-        let file = LogFile::open(&places.log, good, LIMITS)?;
+        let file = LogFile::open(&places.log, good, cx.plan.log_limits)?;
         let ends = (held(instance, Held::Stdout, cx), held(instance, Held::Stderr, cx));
         let log = match (terminal, ends) {
             (Some(master), _) => ContainerLog::of_terminal(file, slot, master)?,

@@ -19,7 +19,7 @@ use crate::model::ContainerId;
 use crate::model::plan::{ContainerPlan, PodPlan};
 use crate::model::spec::{ContainerSpec, UserSpec};
 use crate::model::status::LinuxUser;
-use crate::supervisor::log::file::{LIMITS, LogFile};
+use crate::supervisor::log::file::LogFile;
 use crate::supervisor::log::pump::ContainerLog;
 use crate::supervisor::token::{RunId, Token};
 use crate::sys::{SyscallError, fd};
@@ -316,7 +316,7 @@ impl Run {
         cx.hold(&names::key(self.instance, Held::Terminal), Arc::clone(&master));
         let plan = cx.plan;
         let places = Places::new(plan, &self.name, self.instance.attempt);
-        let file = LogFile::open(&places.log, None, LIMITS)?;
+        let file = LogFile::open(&places.log, None, plan.log_limits)?;
         let slot = names::slot(plan, self.instance.container);
         self.log = Some(ContainerLog::of_terminal(file, slot, Arc::clone(&master))?);
         self.terminal = Some(master);
@@ -332,7 +332,7 @@ fn open_log(
     output: Option<[Arc<OwnedFd>; 2]>,
 ) -> Result<Option<ContainerLog>, Refusal> {
     let Some(output) = output else { return Ok(None) };
-    let file = LogFile::open(&places.log, None, LIMITS).map_err(Refusal::create)?;
+    let file = LogFile::open(&places.log, None, plan.log_limits).map_err(Refusal::create)?;
     let slot = names::slot(plan, instance.container);
     ContainerLog::of_pipes(file, slot, output).map(Some).map_err(Refusal::create)
 }

@@ -7,18 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::model::Timestamp;
+use crate::model::plan::LogLimits;
 use crate::sys::SyscallError;
-
-/// When a log is rotated and how many files there are then at most.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    pub max_bytes: u64,
-    /// The current one and the rotated ones; at least 2.
-    pub max_files: usize,
-}
-
-/// The kubelet's containerLogMaxSize and containerLogMaxFiles.
-pub const LIMITS: Limits = Limits { max_bytes: 10 << 20, max_files: 5 };
 
 /// A log that is written.
 #[derive(Debug)]
@@ -26,7 +16,7 @@ pub struct LogFile {
     path: PathBuf,
     file: File,
     length: u64,
-    limits: Limits,
+    limits: LogLimits,
 }
 
 impl LogFile {
@@ -38,7 +28,7 @@ impl LogFile {
     pub fn open(
         path: &Path,
         good_length: Option<u64>,
-        limits: Limits,
+        limits: LogLimits,
     ) -> Result<Self, SyscallError> {
         let failed = |call: &'static str| {
             move |e: io::Error| SyscallError::from_io(call, path.display().to_string(), &e)
@@ -101,19 +91,24 @@ impl LogFile {
         Ok(())
     }
 
-    /// `<path>.<yyyymmdd-hhmmss>`, with a number when that second has one.
+    /// `<path>.<yyyymmdd-hhmmss>`, with a number when that second has one
+    /// already.
     fn name_aside(&self, now: Timestamp) -> PathBuf {
         let [year, month, day, hour, minute, second] = now.civil();
         let stem = format!(
             "{}.{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}",
             self.path.display()
         );
-        let plain = PathBuf::from(&stem);
-        if !plain.exists() {
-            return plain;
+        // Behind all of the same second, also where the first of them is gone:
+        // by name they sort by age.
+        let number = |path: &PathBuf| {
+            let rest = path.to_str()?.strip_prefix(&stem)?;
+            if rest.is_empty() { Some(0) } else { rest.strip_prefix('.')?.parse::<u32>().ok() }
+        };
+        match rotated(&self.path).iter().filter_map(number).max() {
+            None => PathBuf::from(&stem),
+            Some(last) => PathBuf::from(format!("{stem}.{:06}", last.saturating_add(1))),
         }
-        let numbered = |n: u32| PathBuf::from(format!("{stem}.{n:03}"));
-        (1..1000).map(numbered).find(|path| !path.exists()).unwrap_or(plain)
     }
 
     fn remove_oldest(&self) {
@@ -146,11 +141,25 @@ pub fn rotated(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Removes the logs of instances before `attempt` from a container's folder:
+/// that of the last one that ended stays, as the kubelet's clean-up leaves it.
+pub fn remove_before(folder: &Path, attempt: u32) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.split_once(".log")?.0.parse::<u32>().ok());
+        if number.is_some_and(|number| number < attempt) {
+            // One that cannot be removed now is tried again at the next restart.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SMALL: Limits = Limits { max_bytes: 10, max_files: 3 };
+    const SMALL: LogLimits = LogLimits { max_bytes: 10, max_files: 3 };
 
     fn at(second: u64) -> Timestamp {
         Timestamp((1_769_903_990 + second) * 1_000_000_000)
@@ -165,8 +174,8 @@ mod tests {
             assert!(!log.is_full());
             log.append(format!("line {round:04}\n").as_bytes()).unwrap();
             assert!(log.is_full());
-            // Two rotations fall into one second.
-            log.rotate(at(round / 2)).unwrap();
+            // Four rotations fall into one second.
+            log.rotate(at(round / 4)).unwrap();
         }
         log.append(b"x").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"x");
@@ -174,7 +183,23 @@ mod tests {
         aside.sort();
         let texts: Vec<_> = aside.iter().map(|p| fs::read_to_string(p).unwrap()).collect();
         assert_eq!(texts, ["line 0003\n", "line 0004\n"]);
-        assert!(aside[0].to_str().unwrap().ends_with("0.log.20260131-235951.001"));
+        assert!(aside[0].to_str().unwrap().ends_with("0.log.20260131-235950.000003"));
+    }
+
+    #[test]
+    fn logs_of_earlier_instances_go_and_strangers_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["0.log", "1.log", "1.log.20260131-235951", "2.log", "10.log", "x.log", "y"];
+        for name in names {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        remove_before(dir.path(), 2);
+        let mut left: Vec<String> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["10.log", "2.log", "x.log", "y"]);
     }
 
     #[test]
@@ -182,10 +207,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
         fs::write(&path, "whole\nhal").unwrap();
-        let mut log = LogFile::open(&path, Some(6), LIMITS).unwrap();
+        let mut log = LogFile::open(&path, Some(6), LogLimits::default()).unwrap();
         log.append(b"next\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nnext\n");
         // Rotated just before the kill: the new file is shorter than told.
-        assert_eq!(LogFile::open(&path, Some(500), LIMITS).unwrap().length(), 11);
+        assert_eq!(LogFile::open(&path, Some(500), LogLimits::default()).unwrap().length(), 11);
     }
 }

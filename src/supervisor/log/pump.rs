@@ -350,8 +350,8 @@ mod tests {
     use std::io::Write;
     use std::path::PathBuf;
 
-    use super::super::file::{LIMITS, Limits};
     use super::*;
+    use crate::model::plan::LogLimits;
 
     struct Bench {
         _dir: tempfile::TempDir,
@@ -361,7 +361,7 @@ mod tests {
         shown: Vec<u8>,
     }
 
-    fn bench(limits: Limits) -> (Bench, File, File) {
+    fn bench(limits: LogLimits) -> (Bench, File, File) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c/0.log");
         let (out_reader, out_writer) = fd::pipe().unwrap();
@@ -391,7 +391,7 @@ mod tests {
 
     #[test]
     fn both_outputs_become_entries_and_the_ends_are_noticed() {
-        let (mut bench, mut out, mut err) = bench(LIMITS);
+        let (mut bench, mut out, mut err) = bench(LogLimits::default());
         assert_eq!(bench.turn(Stream::Stdout), Turn::Idle);
         out.write_all(b"one\ntwo\n").unwrap();
         err.write_all(b"bad\n").unwrap();
@@ -406,7 +406,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_line_waits_in_the_pipe_and_is_shown_once() {
-        let (mut bench, mut out, _err) = bench(LIMITS);
+        let (mut bench, mut out, _err) = bench(LogLimits::default());
         for part in ["no ", "newline", " yet"] {
             out.write_all(part.as_bytes()).unwrap();
             assert_eq!(bench.turn(Stream::Stdout), Turn::Idle);
@@ -422,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_pipe_full_of_small_pieces_without_a_newline_does_not_stop_the_container() {
-        let (mut bench, mut out, _err) = bench(LIMITS);
+        let (mut bench, mut out, _err) = bench(LogLimits::default());
         // O_DIRECT: every write takes a place of its own in the pipe.
         let direct = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_DIRECT);
         nix::fcntl::fcntl(&out, direct).unwrap();
@@ -438,7 +438,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_handled_in_turns_and_rotated_without_losing_a_line() {
-        let limits = Limits { max_bytes: 300_000, max_files: 1000 };
+        let limits = LogLimits { max_bytes: 300_000, max_files: 1000 };
         let (mut bench, mut out, _err) = bench(limits);
         let writer = std::thread::spawn(move || {
             for number in 0..50_000 {
@@ -471,7 +471,7 @@ mod tests {
         // The steps of a turn: entries appended, committed, taken. A kill after
         // each is played by doing the steps by hand up to it.
         for step in 0..4 {
-            let (bench, mut out, _err) = bench(LIMITS);
+            let (bench, mut out, _err) = bench(LogLimits::default());
             let Bench { _dir, path, pump, mut log, .. } = bench;
             log.file.append(b"earlier\n").unwrap();
             pump.journal.settle(0, log.file.length());
@@ -489,7 +489,7 @@ mod tests {
             }
             // The next shim.
             let good = pump.journal.read(0).unwrap().log_length;
-            log.file = LogFile::open(&path, Some(good), LIMITS).unwrap();
+            log.file = LogFile::open(&path, Some(good), LogLimits::default()).unwrap();
             log.resume(&pump.journal).unwrap();
             drop(out);
             let turn = pump.turn(&mut log, Stream::Stdout, Timestamp(0), &mut |_| {}).unwrap();
@@ -506,7 +506,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
         let pty = nix::pty::openpty(None, None).unwrap();
-        let file = LogFile::open(&path, None, LIMITS).unwrap();
+        let file = LogFile::open(&path, None, LogLimits::default()).unwrap();
         let mut log = ContainerLog::of_terminal(file, 0, pty.master.into()).unwrap();
         let pump = Pump::new(Journal::new().unwrap()).unwrap();
         File::from(pty.slave).write_all(b"hello\nprompt> ").unwrap();

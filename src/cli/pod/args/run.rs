@@ -2,6 +2,7 @@
 
 use clap::{Parser, ValueEnum};
 
+use crate::model::Quantity;
 use crate::model::plan::NetworkMode;
 
 use super::common::{Scope, parse_duration};
@@ -73,7 +74,20 @@ pub struct RunArgs {
     /// 300s)
     #[arg(long, value_parser = parse_duration)]
     pub max_container_backoff: Option<std::time::Duration>,
+    /// Rotate a container's log when it has this size (default: 10Mi)
+    #[arg(long, value_parser = parse_size)]
+    pub log_max_size: Option<u64>,
+    /// Log files of a container at most, rotated ones included (default: 5)
+    #[arg(long, value_parser = clap::value_parser!(u16).range(2..))]
+    pub log_max_files: Option<u16>,
     /// Print the containers' output without their names in front
     #[arg(long)]
     pub no_prefix: bool,
+}
+
+/// Bytes as Kubernetes writes them: `10Mi`, `500k`, `4096`.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let bytes = Quantity::parse(text).map(|quantity| quantity.value());
+    let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok()).filter(|&bytes| bytes > 0);
+    bytes.ok_or_else(|| "must be a size such as 10Mi, greater than 0".to_owned())
 }
