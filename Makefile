@@ -93,7 +93,7 @@ test-vm: deps ## The same in a virtual machine with cgroup v2 alone (FILTER=name
 .PHONY: test-systemd
 test-systemd: deps ## Tests of limits in a machine that systemd runs (FILTER=name)
 	@$(MAKE) --no-print-directory in-vm VM_PACKAGES="$(VM_PACKAGES) $(SYSTEMD_PACKAGES)" \
-	  VM_FLAGS=--systemd FILTER=$(or $(FILTER),limits_)
+	  VM_FLAGS=--systemd FILTER="$(or $(FILTER),limits_ oci_systemd)"
 
 .PHONY: in-vm
 in-vm:

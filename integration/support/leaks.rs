@@ -23,6 +23,11 @@ fn processes(dir: &str, marks: &[String]) -> Vec<String> {
             continue;
         }
         let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
+        // An orphan that has ended is process 1's to reap, whenever it does.
+        let stat = String::from_utf8_lossy(&read("stat")).into_owned();
+        if stat.rsplit(") ").next().is_some_and(|behind| behind.starts_with("Z 1 ")) {
+            continue;
+        }
         let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
         let cgroup = String::from_utf8_lossy(&read("cgroup")).into_owned();
         let ours = command.contains(dir) || marks.iter().any(|mark| cgroup.contains(mark));

@@ -30,6 +30,14 @@ pub enum Error {
     Unkillable { path: String, pids: Vec<i32> },
     /// Freezing or thawing did not finish.
     Freeze { path: String, wanted: &'static str },
+    /// systemd's socket.
+    Bus { path: PathBuf, source: SyscallError },
+    /// systemd refused, in its own words.
+    Unit { verb: &'static str, unit: String, error: String, text: String },
+    /// A property of systemd's whose value cannot be read.
+    Property { name: String, value: String },
+    /// The process that holds a scope open.
+    Placeholder { source: SyscallError },
     /// The device program was refused.
     Devices { path: String, source: SyscallError },
     /// Removal went on past these.
@@ -41,9 +49,13 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Detect { source } | Self::File { source, .. } | Self::Devices { source, .. } => {
-                source.kind()
-            }
+            Self::Detect { source }
+            | Self::File { source, .. }
+            | Self::Devices { source, .. }
+            | Self::Bus { source, .. }
+            | Self::Placeholder { source } => source.kind(),
+            Self::Unit { .. } => ErrorKind::System,
+            Self::Property { .. } => ErrorKind::InvalidInput,
             Self::Path(_) | Self::Value { .. } => ErrorKind::InvalidInput,
             Self::Missing(_) => ErrorKind::NotFound,
             Self::InUse(_) => ErrorKind::AlreadyExists,
@@ -77,6 +89,14 @@ impl fmt::Display for Error {
                 write!(f, "kill cgroup {path:?}: processes {pids:?} are still there")
             }
             Self::Freeze { path, wanted } => write!(f, "freeze cgroup {path:?}: not {wanted} yet"),
+            Self::Bus { path, source } => write!(f, "talk to systemd at {path:?}: {source}"),
+            Self::Unit { verb, unit, error, text } => {
+                write!(f, "{verb} systemd unit {unit:?}: {error}: {text}")
+            }
+            Self::Property { name, value } => {
+                write!(f, "set systemd property {name:?}: cannot read {value:?}")
+            }
+            Self::Placeholder { source } => write!(f, "hold a systemd scope open: {source}"),
             Self::Devices { path, source } => {
                 write!(f, "set device rules of cgroup {path:?}: {source}")
             }

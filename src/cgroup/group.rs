@@ -4,8 +4,10 @@ use std::os::fd::OwnedFd;
 
 use oci_spec::runtime::LinuxResources;
 
+use super::cpuset::CpusetStats;
 use super::error::Error;
 use super::hierarchy::{self, Hierarchy, Layout};
+use super::oom::OomWatch;
 use super::stats::Stats;
 use super::{create, devices, file, freeze, limits, processes, remove};
 
@@ -58,6 +60,20 @@ impl Cgroup {
             return Ok(group);
         }
         group.set_up(resources)
+    }
+
+    /// Takes a cgroup that systemd has made, with processes in it, and sets the
+    /// limits. What hierarchies systemd leaves out is added.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn adopt(path: &str, resources: &LinuxResources) -> Result<Self, Error> {
+        let group = Self::open(path)?;
+        if group.mounts.hierarchy() != Hierarchy::Unified {
+            create::folders(&group.mounts, &group.path)?;
+        }
+        group.apply(resources)?;
+        Ok(group)
     }
 
     /// An existing cgroup.
@@ -158,6 +174,23 @@ impl Cgroup {
     /// [`Error::File`] when the cgroup is gone.
     pub fn stats(&self) -> Result<Stats, Error> {
         Stats::read(&self.here)
+    }
+
+    /// Its CPUs and memory nodes.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the cgroup is gone.
+    pub fn cpuset(&self) -> Result<CpusetStats, Error> {
+        CpusetStats::read(&self.here)
+    }
+
+    /// Tells from now on of each time memory ran out; `None` without a memory
+    /// controller.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the cgroup is gone.
+    pub fn oom_watch(&self) -> Result<Option<OomWatch>, Error> {
+        OomWatch::new(&self.here)
     }
 
     /// Stops every process; returns when the kernel says they are.

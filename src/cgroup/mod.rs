@@ -7,6 +7,7 @@
 //! where it is entered, killed and frozen, and in each v1 hierarchy.
 #![forbid(unsafe_code)]
 
+mod cpuset;
 mod create;
 mod devices;
 mod error;
@@ -17,14 +18,18 @@ mod hierarchy;
 mod limits;
 mod limits_v1;
 mod limits_v2;
+mod oom;
 mod processes;
 mod remove;
 mod stats;
+pub mod systemd;
 #[cfg(test)]
 mod tests;
 
+pub use cpuset::CpusetStats;
 pub use error::Error;
 pub use group::{Cgroup, Entry};
 pub use hierarchy::{Hierarchy, is_on_v2};
 pub use limits::weight_of_shares;
+pub use oom::OomWatch;
 pub use stats::{BlkioStats, CpuStats, HugetlbStats, MemoryStats, PidsStats, Stats};

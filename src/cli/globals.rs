@@ -82,8 +82,11 @@ fn roots_from(env: impl Fn(&str) -> Option<OsString>) -> Roots {
     let path = |name: &str, otherwise: PathBuf| {
         env(name).filter(|value| !value.is_empty()).map_or(otherwise, PathBuf::from)
     };
+    // As runc's: /run is not a user's to write.
+    let own = env("XDG_RUNTIME_DIR").filter(|_| !nix::unistd::geteuid().is_root());
+    let root = own.map_or(default.root, |folder| PathBuf::from(folder).join("podrt"));
     Roots {
-        root: path("PODRT_ROOT", default.root),
+        root: path("PODRT_ROOT", root),
         data_root: path("PODRT_DATA_ROOT", default.data_root),
         log_root: path("PODRT_LOG_ROOT", default.log_root),
     }

@@ -73,7 +73,7 @@ impl Creation {
                 run_init(draft.init, &outset.entrance, &child_end)
             }
             Clone::Parent { pid, pidfd } => {
-                drop((child_end, outset.entrance, draft.init));
+                drop((child_end, outset.entrance, outset.placeholder, draft.init));
                 let machine = Machine::new(Ends::AfterReady, hops);
                 let mut creation = Self {
                     newborn: Newborn::new(pidfd, parent_end, machine),
@@ -86,6 +86,9 @@ impl Creation {
                     master: None,
                     mappings: draft.mappings,
                 };
+                if !creation.undo.has_cgroup() {
+                    creation.record.cgroup.clear();
+                }
                 creation.undo.dir.save_spec(&creation.spec)?;
                 creation.adopt(pid)?;
                 Ok(creation)

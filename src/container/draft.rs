@@ -17,6 +17,7 @@ use super::{exec, plan, proc_mount, refuse, systemd};
 use crate::model::ContainerId;
 use crate::rootfs::{CgroupView, RootfsInput, RootfsPlan};
 use crate::sys::prctl::Rlimit;
+use crate::sys::userns;
 
 /// The plan of the new process, and what its maker has to do.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl Draft {
             cgroup: CgroupView { path: &cgroup, own_namespace: namespaces.own_cgroup },
             no_pivot: options.no_pivot,
             console: process.terminal,
-            user_namespace: namespaces.foreign_user,
+            user_namespace: namespaces.foreign_user || userns::inside(),
         });
         let init = InitPlan {
             time_offsets: plan::time_offsets(linux)?,

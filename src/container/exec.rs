@@ -22,7 +22,7 @@ use super::plan::invalid;
 use super::record::{Record, StateDir, cgroup_error};
 use super::refuse;
 use super::state::Status;
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Entry};
 use crate::model::ContainerId;
 use crate::sys::process::{self, Clone, CloneArgs, CloneFlags};
 use crate::sys::{SyscallError, prctl};
@@ -86,8 +86,7 @@ impl Target {
         self.require_runnable(options.ignore_paused)?;
         let plan = self.plan(&options)?;
         let affinity = self.affinity(&options.process)?;
-        let cgroup = self.cgroup(options.cgroup.as_deref())?;
-        let entry = cgroup.entry().map_err(|error| cgroup_error(&error))?;
+        let entry = self.entry(options.cgroup.as_deref())?;
         prctl::set_dumpable(false).map_err(Error::call("protect the process"))?;
         let (parent_end, child_end) = channel::pair().map_err(Error::call("make a channel"))?;
         let exec = ExecPlan {
@@ -169,6 +168,14 @@ impl Target {
     fn affinity(&self, process: &Process) -> Result<CpuAffinity> {
         let own = self.process.exec_cpu_affinity().as_ref();
         CpuAffinity::new(process.exec_cpu_affinity().as_ref().or(own))
+    }
+
+    /// The way into the container's cgroup, if it has one.
+    fn entry(&self, below: Option<&Path>) -> Result<Entry> {
+        if self.record.cgroup.is_empty() {
+            return Ok(Entry::default());
+        }
+        self.cgroup(below)?.entry().map_err(|error| cgroup_error(&error))
     }
 
     fn cgroup(&self, below: Option<&Path>) -> Result<Cgroup> {

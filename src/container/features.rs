@@ -30,6 +30,26 @@ const SECCOMP_OPERATORS: [&str; 7] = [
     "SCMP_CMP_NE",
 ];
 
+const SECCOMP_FLAGS: [&str; 4] = [
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+];
+
+const MEMORY_MODES: [&str; 7] = [
+    "MPOL_BIND",
+    "MPOL_DEFAULT",
+    "MPOL_INTERLEAVE",
+    "MPOL_LOCAL",
+    "MPOL_PREFERRED",
+    "MPOL_PREFERRED_MANY",
+    "MPOL_WEIGHTED_INTERLEAVE",
+];
+
+const MEMORY_FLAGS: [&str; 3] =
+    ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+
 /// Every option that a mount may have and that no file system sees.
 const MOUNT_OPTIONS: &[&str] = &[
     "async",
@@ -41,7 +61,6 @@ const MOUNT_OPTIONS: &[&str] = &[
     "dirsync",
     "exec",
     "idmap",
-    "iversion",
     "lazytime",
     "loud",
     "mand",
@@ -104,19 +123,22 @@ pub fn features() -> Value {
             "cgroup": {
                 "v1": true,
                 "v2": true,
-                "systemd": false,
-                "systemdUser": false,
-                "rdma": false
+                "systemd": true,
+                "systemdUser": true,
+                "rdma": true
             },
             "seccomp": {
                 "enabled": true,
                 "actions": SECCOMP_ACTIONS,
                 "operators": SECCOMP_OPERATORS,
-                "archs": [super::init::process::native_arch()],
+                "archs": crate::seccomp::native_architectures(),
+                "knownFlags": SECCOMP_FLAGS,
+                "supportedFlags": SECCOMP_FLAGS
             },
             "apparmor": {"enabled": true},
             "selinux": {"enabled": true},
             "intelRdt": {"enabled": false},
+            "memoryPolicy": {"modes": MEMORY_MODES, "flags": MEMORY_FLAGS},
             "mountExtensions": {"idmap": {"enabled": true}},
             "netDevices": {"enabled": false}
         },

@@ -5,13 +5,14 @@
 
 pub mod creation;
 pub mod error;
-
+pub mod events;
 pub mod exec;
 pub mod features;
 pub mod from_spec;
 pub mod namespace;
 pub mod options;
 pub mod resources;
+pub mod rootless;
 pub mod spec;
 pub mod stage;
 pub mod state;
@@ -34,6 +35,7 @@ mod systemd;
 
 pub use creation::{Creation, Progress, create, read_exec_status};
 pub use error::{Error, Result};
+pub use events::Watch;
 pub use exec::{Executing, Target};
 pub use namespace::{Namespace, NamespaceFds};
 pub use options::{

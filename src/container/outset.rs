@@ -9,9 +9,11 @@ use nix::sys::stat::Mode;
 use super::draft::Draft;
 use super::error::{Error, Result};
 use super::init::child::Entrance;
-use super::options::Gate;
+use super::options::{CgroupDriver, Gate};
 use super::record::{StateDir, cgroup_error};
+use super::systemd;
 use crate::cgroup::Cgroup;
+use crate::cgroup::systemd::Placeholder;
 use crate::sys::{SyscallError, fd};
 
 /// What exists so far; undone when dropped, unless the container is complete.
@@ -19,10 +21,16 @@ use crate::sys::{SyscallError, fd};
 pub(super) struct Undo {
     pub(super) dir: StateDir,
     cgroup: Option<Cgroup>,
+    driver: CgroupDriver,
     armed: bool,
 }
 
 impl Undo {
+    /// Whether the container has a cgroup.
+    pub(super) fn has_cgroup(&self) -> bool {
+        self.cgroup.is_some()
+    }
+
     /// The container is complete: nothing is undone any more.
     pub(super) fn disarm(&mut self) {
         self.armed = false;
@@ -37,7 +45,7 @@ impl Drop for Undo {
         // Whatever fails here, the first failure is the one to be told.
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill();
-            let _ = cgroup.remove();
+            let _ = systemd::remove(self.driver, cgroup);
         }
         let _ = self.dir.remove();
     }
@@ -57,6 +65,8 @@ pub(super) struct Outset {
     pub(super) held: HeldGate,
     /// For CLONE_INTO_CGROUP.
     pub(super) clone_into: Option<OwnedFd>,
+    /// Keeps a scope of systemd's from being empty.
+    pub(super) placeholder: Option<Placeholder>,
     pub(super) entrance: Entrance,
 }
 
@@ -68,13 +78,15 @@ impl Outset {
     /// is left behind.
     pub(super) fn make(draft: &Draft) -> Result<Self> {
         let dir = StateDir::claim(&draft.state_root, &draft.record.id)?;
-        let mut undo = Undo { dir, cgroup: None, armed: true };
-        let cgroup = Cgroup::create(&draft.record.cgroup, &draft.resources);
-        let cgroup = undo.cgroup.insert(cgroup.map_err(|error| cgroup_error(&error))?);
-        let entry = cgroup.entry().map_err(|error| cgroup_error(&error))?;
+        let driver = draft.record.cgroup_driver;
+        let mut undo = Undo { dir, cgroup: None, driver, armed: true };
+        let (cgroup, placeholder) = systemd::make(&draft.record, &draft.resources)?;
+        undo.cgroup = cgroup;
+        let entry = undo.cgroup.as_ref().map(Cgroup::entry).transpose();
+        let entry = entry.map_err(|error| cgroup_error(&error))?.unwrap_or_default();
         let (held, gate, status) = gates(draft.gate, &undo.dir)?;
         let entrance = Entrance { join_cgroups: entry.join, gate, status };
-        Ok(Self { undo, held, clone_into: entry.clone_into, entrance })
+        Ok(Self { undo, held, clone_into: entry.clone_into, placeholder, entrance })
     }
 }
 

@@ -23,7 +23,7 @@ use super::error::{Error, Result};
 use super::options::CgroupDriver;
 use super::state::Status;
 use crate::cgroup::Cgroup;
-use crate::model::{ContainerId, PodUid};
+use crate::model::{ContainerId, ErrorKind, PodUid};
 use crate::store::atomic::{self, Durability};
 use crate::sys::SyscallError;
 use crate::sys::process::{pidfd_open, process_stat};
@@ -51,6 +51,7 @@ pub(super) struct Record {
     /// Set for a pod's container, which only pod verbs may touch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) owner: Option<PodUid>,
+    /// Empty for a container without one.
     pub(super) cgroup: String,
     pub(super) cgroup_driver: CgroupDriver,
     /// Its first process is process 1 of a pid namespace: all others die with
@@ -146,6 +147,18 @@ impl Record {
         }
         let frozen = Cgroup::open(&self.cgroup).and_then(|cgroup| cgroup.is_frozen());
         if frozen.unwrap_or(false) { Status::Paused } else { Status::Running }
+    }
+
+    /// The cgroup, of a container that has one.
+    pub(super) fn require_cgroup(&self) -> Result<Cgroup> {
+        if self.cgroup.is_empty() {
+            return Err(Error::Resource {
+                what: "cgroup",
+                kind: ErrorKind::Unsupported,
+                problem: "a rootless container has none".to_owned(),
+            });
+        }
+        Cgroup::open(&self.cgroup).map_err(|error| cgroup_error(&error))
     }
 }
 

@@ -7,6 +7,7 @@ use oci_spec::runtime::LinuxResources;
 use super::error::{Error, Result};
 use super::record::{Record, StateDir, cgroup_error};
 use super::state::Status;
+use super::systemd;
 use crate::cgroup::Cgroup;
 use crate::model::ContainerId;
 
@@ -22,9 +23,11 @@ pub fn update(state_root: &Path, id: &ContainerId, mut resources: LinuxResources
     if record.status(&dir) == Status::Stopped {
         return Err(Error::NotRunning);
     }
-    let cgroup = Cgroup::open(&record.cgroup).map_err(|error| cgroup_error(&error))?;
+    let cgroup = record.require_cgroup()?;
     keep_memory_limit(&cgroup, &mut resources)?;
-    cgroup.apply(&resources).map_err(|error| cgroup_error(&error))
+    systemd::set_limits(&record, &resources)
+        .and_then(|()| cgroup.apply(&resources))
+        .map_err(|error| cgroup_error(&error))
 }
 
 /// The specification limits memory and swap together: a new sum alone goes

@@ -14,6 +14,7 @@ use super::hooks::{HookList, Moment};
 use super::plan;
 use super::record::{self, Record, StateDir, cgroup_error};
 use super::state::Status;
+use super::systemd;
 use crate::cgroup::{self, Cgroup};
 use crate::model::{ContainerId, Signal};
 use crate::sys::SyscallError;
@@ -114,6 +115,9 @@ fn signal_all(record: &Record, signal: Signal) -> Result<bool> {
 }
 
 fn open_cgroup(record: &Record) -> Result<Option<Cgroup>> {
+    if record.cgroup.is_empty() {
+        return Ok(None);
+    }
     match Cgroup::open(&record.cgroup) {
         Ok(cgroup) => Ok(Some(cgroup)),
         Err(cgroup::Error::Missing(_)) => Ok(None),
@@ -167,7 +171,7 @@ fn remove_cgroup(record: &Record) -> Result<()> {
     if !cgroup.pids().map_err(failed)?.is_empty() {
         cgroup.kill().map_err(failed)?;
     }
-    cgroup.remove().map_err(failed)
+    systemd::remove(record.cgroup_driver, &cgroup).map_err(failed)
 }
 
 /// The specification: a failing poststop hook is told, and everything else
@@ -227,7 +231,8 @@ pub fn resume(state_root: &Path, id: &ContainerId) -> Result<()> {
 pub fn processes(state_root: &Path, id: &ContainerId) -> Result<Vec<Pid>> {
     let (record, _) = load(state_root, id)?;
     match open_cgroup(&record)? {
-        None => Ok(Vec::new()),
+        // Without a cgroup only the first is known.
+        None => Ok(record.process().map(|_| Pid::from_raw(record.pid)).into_iter().collect()),
         Some(cgroup) => {
             let pids = cgroup.pids().map_err(|error| cgroup_error(&error))?;
             Ok(pids.into_iter().map(Pid::from_raw).collect())
@@ -246,5 +251,5 @@ fn in_cgroup(
     record: &Record,
     act: impl Fn(&Cgroup) -> std::result::Result<(), cgroup::Error>,
 ) -> Result<()> {
-    Cgroup::open(&record.cgroup).and_then(|cgroup| act(&cgroup)).map_err(|e| cgroup_error(&e))
+    act(&record.require_cgroup()?).map_err(|error| cgroup_error(&error))
 }

@@ -21,3 +21,4 @@ mod tests;
 
 pub use error::{Error, Result};
 pub use filter::Filter;
+pub use policy::native_architectures;

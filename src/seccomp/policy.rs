@@ -199,7 +199,8 @@ pub(super) fn notifies(profile: &LinuxSeccomp) -> bool {
 }
 
 /// The ABIs that profiles for this machine name.
-pub(super) fn native_architectures() -> Vec<Arch> {
+#[must_use]
+pub fn native_architectures() -> Vec<Arch> {
     match NATIVE {
         Abi::Aarch64 => vec![Arch::ScmpArchArm, Arch::ScmpArchAarch64],
         _ => vec![Arch::ScmpArchX86_64, Arch::ScmpArchX86, Arch::ScmpArchX32],

@@ -1,4 +1,5 @@
-//! A user namespace that exists only as an id mapping, for idmapped mounts.
+//! User namespaces: the one we are in, and such that exist only as an id
+//! mapping, for idmapped mounts.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,6 +15,16 @@ pub struct IdRange {
     pub inside: u32,
     pub outside: u32,
     pub count: u32,
+}
+
+/// The inode of the first user namespace (`PROC_USER_INIT_INO` of the kernel).
+const FIRST: u64 = 0xEFFF_FFFD;
+
+/// Whether this process is in another user namespace than the machine's first:
+/// its root may not do all.
+#[must_use]
+pub fn inside() -> bool {
+    nix::sys::stat::stat("/proc/self/ns/user").is_ok_and(|stat| stat.st_ino != FIRST)
 }
 
 /// A user namespace with these mappings. No process stays in it; it lives as

@@ -68,7 +68,8 @@ pub fn options(
     let pid_file = typed.value("pid-file").map(|path| absolute(Path::new(path))).transpose()?;
     let bundle = typed.value("bundle").map_or_else(|| PathBuf::from("."), PathBuf::from);
     let bundle = enter(&bundle)?;
-    let spec = read_spec(&bundle.join("config.json"))?;
+    let mut spec = read_spec(&bundle.join("config.json"))?;
+    container::rootless::enter(&mut spec).map_err(Failure::of("create", id.as_str()))?;
     Ok(CreateOptions {
         id,
         state_root,

@@ -1,7 +1,9 @@
 //! The OCI verbs: runc's command line, flag for flag.
 
+mod checkpoint;
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod features;
 mod flags;

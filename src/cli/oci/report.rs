@@ -22,6 +22,11 @@ pub enum Failure {
         doing: String,
         source: container::Error,
     },
+    /// A resource of the container, by its finished line.
+    Resource {
+        doing: String,
+        problem: String,
+    },
     /// A file that the caller named.
     File {
         doing: &'static str,
@@ -53,6 +58,7 @@ impl fmt::Display for Failure {
             Self::Usage(error) => error.fmt(f),
             Self::Id(error) => error.fmt(f),
             Self::Container { doing, source } => write!(f, "{doing}: {source}"),
+            Self::Resource { doing, problem } => write!(f, "{doing}: {problem}"),
             Self::File { doing, path, problem } => write!(f, "{doing} {path:?}: {problem}"),
             Self::Contradiction(what) => f.write_str(what),
             Self::Call { doing, source } => write!(f, "{doing}: {source}"),

@@ -6,8 +6,8 @@ use std::io::Write;
 use super::flags::{Grammar, Typed, UsageError};
 use super::report::{Failure, Outcome, tell};
 use super::{
-    create, delete, exec, features, kill, list, pause, ps, resume, run as run_verb, spec, start,
-    state, update,
+    checkpoint, create, delete, events, exec, features, kill, list, pause, ps, resume,
+    run as run_verb, spec, start, state, update,
 };
 use crate::cli::error::CliError;
 use crate::cli::globals::Globals;
@@ -24,6 +24,7 @@ fn find(verb: &str) -> Option<Verb> {
         "kill" => (&kill::GRAMMAR, kill::run),
         "delete" => (&delete::GRAMMAR, delete::run),
         "run" => (&run_verb::GRAMMAR, run_verb::run),
+        "events" => (&events::GRAMMAR, events::run),
         "exec" => (&exec::GRAMMAR, exec::run),
         "list" => (&list::GRAMMAR, list::run),
         "ps" => (&ps::GRAMMAR, ps::run),
@@ -40,6 +41,10 @@ fn find(verb: &str) -> Option<Verb> {
 /// error, and writes it to the `--log` file, as the callers of a runtime read
 /// it.
 pub fn run(globals: &Globals, verb: &str, rest: Vec<OsString>) -> u8 {
+    if let Some(refusal) = checkpoint::refusal(verb) {
+        tell(globals, &refusal);
+        return 1;
+    }
     let Some((grammar, act)) = find(verb) else {
         eprintln!("podrt: {}", CliError::UnknownVerb(verb.to_owned()));
         return 1;

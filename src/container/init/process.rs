@@ -4,9 +4,9 @@ use std::ffi::CString;
 
 use nix::errno::Errno;
 use oci_spec::runtime::{
-    Arch, IOPriorityClass, LinuxIOPriority, LinuxMemoryPolicy, LinuxPersonality,
-    LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy, LinuxSeccomp, PosixRlimit,
-    PosixRlimitType, Process, Scheduler,
+    IOPriorityClass, LinuxIOPriority, LinuxMemoryPolicy, LinuxPersonality, LinuxPersonalityDomain,
+    LinuxSchedulerFlag, LinuxSchedulerPolicy, LinuxSeccomp, PosixRlimit, PosixRlimitType, Process,
+    Scheduler,
 };
 
 use super::super::error::{Error, Result};
@@ -309,12 +309,6 @@ fn personality(wish: &LinuxPersonality) -> Result<u64> {
         LinuxPersonalityDomain::PerLinux => 0,
         LinuxPersonalityDomain::PerLinux32 => 8,
     })
-}
-
-/// The architecture this binary is built for, as seccomp profiles name it.
-#[must_use]
-pub(in super::super) fn native_arch() -> Arch {
-    if cfg!(target_arch = "aarch64") { Arch::ScmpArchAarch64 } else { Arch::ScmpArchX86_64 }
 }
 
 #[cfg(test)]
