@@ -55,6 +55,115 @@ fn a_create_that_fails_names_its_stage_and_leaves_nothing() {
     }
 }
 
+/// A failure at each stage of a creation that a config or a command line can
+/// bring about, besides those of the test above.
+#[test]
+fn a_failure_at_any_stage_leaves_nothing_behind() {
+    let world = World::new();
+    let cases: [(&str, Change); 17] = [
+        ("set devices: bad value", |c| {
+            c["linux"]["resources"]["devices"] = json!([{"allow": true, "access": "x"}]);
+        }),
+        ("set unified: bad value", |c| {
+            c["linux"]["resources"]["unified"] = json!({"../x.y": "1"});
+        }),
+        ("map users", |c| {
+            add_namespace(c, "user");
+            let twice = json!([{"containerID": 0, "hostID": 0, "size": 10},
+                               {"containerID": 5, "hostID": 100, "size": 10}]);
+            c["linux"]["uidMappings"] = twice.clone();
+            c["linux"]["gidMappings"] = twice;
+        }),
+        ("join namespaces", |c| {
+            // Another kind of namespace than the one that is asked for.
+            c["linux"]["namespaces"][1]["path"] = json!("/proc/self/ns/ipc");
+        }),
+        ("set time offsets", |c| {
+            add_namespace(c, "time");
+            c["linux"]["timeOffsets"] = json!({"boottime": {"secs": -1_000_000_000_i64}});
+        }),
+        ("prestart hook", |c| c["hooks"] = json!({"prestart": [{"path": "/bin/false"}]})),
+        ("createRuntime hook", |c| c["hooks"] = json!({"createRuntime": [{"path": "/bin/false"}]})),
+        ("set the hostname", |c| c["hostname"] = json!("x".repeat(65))),
+        ("set the hostname", |c| c["domainname"] = json!("x".repeat(65))),
+        ("set up the root file system", |c| {
+            c["mounts"][0]["type"] = json!("no-such-file-system");
+        }),
+        ("set up the root file system", |c| {
+            c["linux"]["devices"] = json!([{"path": "/proc", "type": "c", "major": 1, "minor": 3}]);
+        }),
+        ("set up the root file system: set up console", |c| {
+            c["process"]["terminal"] = json!(true);
+            let mounts = c["mounts"].as_array_mut().unwrap();
+            mounts.retain(|mount| mount["destination"] != "/dev/pts");
+        }),
+        ("set the scheduling", |c| {
+            c["process"]["scheduler"] = json!({"policy": "SCHED_OTHER", "nice": 0, "priority": 9});
+        }),
+        ("become the user", |c| {
+            add_namespace(c, "user");
+            let few = json!([{"containerID": 0, "hostID": 0, "size": 10}]);
+            c["linux"]["uidMappings"] = few.clone();
+            c["linux"]["gidMappings"] = few;
+            c["process"]["user"] = json!({"uid": 77, "gid": 0});
+            let mounts = c["mounts"].as_array_mut().unwrap();
+            mounts.retain(|mount| {
+                mount["destination"] != "/dev/pts" || mount["options"][5] != "gid=5"
+            });
+        }),
+        ("seccomp", |c| {
+            c["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_NOTIFY"});
+        }),
+        ("send the seccomp listener", |c| {
+            c["linux"]["seccomp"] = json!({
+                "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/no/such/socket",
+                "syscalls": [{"names": ["chroot"], "action": "SCMP_ACT_NOTIFY"}],
+            });
+        }),
+        ("is given twice", |c| {
+            let limit = json!({"type": "RLIMIT_CORE", "soft": 1, "hard": 1});
+            c["process"]["rlimits"] = json!([limit, limit]);
+        }),
+    ];
+    let mut wrong = Vec::new();
+    for (at, (phrase, change)) in cases.into_iter().enumerate() {
+        let id = world.name(&format!("c{at}"));
+        let mut bundle = Bundle::new(&world, "b", &["true"]);
+        change(&mut bundle.config);
+        let terminal = bundle.config["process"]["terminal"] == json!(true);
+        let path = bundle.write();
+        // A terminal needs somebody who takes it: `run` does.
+        let verb = if terminal { "run" } else { "create" };
+        let ran = world.podrt(&[verb, "-b", &path, &id]);
+        let error = if ran.code == 1 { ran.stderr } else { format!("{ran:?}") };
+        if !error.contains(phrase) {
+            wrong.push(format!("{at}: wanted {phrase:?} in {error}"));
+        }
+        world.assert_clean();
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn add_namespace(config: &mut Value, kind: &str) {
+    config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": kind}));
+}
+
+#[test]
+fn what_cannot_be_delivered_undoes_the_container() {
+    let world = World::new();
+    let path = Bundle::new(&world, "b", &["true"]).write();
+    for args in [
+        &["--pid-file", "/no/such/folder/pid"][..],
+        &["--pidfd-socket", "/no/such/socket"],
+        &["--console-socket", "/no/such/socket"],
+    ] {
+        let id = world.name("c");
+        let all = [&["create", "-b", &path][..], args, &[&id]].concat();
+        world.podrt(&all).error(1);
+        world.assert_clean();
+    }
+}
+
 #[test]
 fn a_program_that_cannot_be_executed_is_told_by_start() {
     let world = World::new();

@@ -3,6 +3,9 @@
 use serde_json::{Value, json};
 
 use super::case::{Case, Place, by, leaf, push, put};
+use super::process::no_change;
+use super::table::Row;
+use crate::support::run;
 
 pub fn cases(place: &Place) -> Vec<Case> {
     [
@@ -173,10 +176,28 @@ fn rest() -> Vec<Case> {
     ]
 }
 
+/// One end of a pair of devices, which the kernel removes with the container.
+fn net_device(place: &Place, _: &Row) -> Result<(), String> {
+    let host = format!("pd{}a", std::process::id());
+    let ip = |args: &str| {
+        let mut command = std::process::Command::new("ip");
+        run(command.args(args.split(' ')))
+    };
+    ip(&format!("link add {host} type veth peer name pd{}b", std::process::id())).ok();
+    ip(&format!("address add 192.0.2.7/28 dev {host}")).ok();
+    let mut config = place.config("ip -o addr show leaf0; ip link show leaf0", &no_change());
+    put(&mut config, "linux.netDevices", json!({host.clone(): {"name": "leaf0"}}));
+    let ran = place.run(&config);
+    let left = ip(&format!("link delete {host}"));
+    if left.code == 0 {
+        return Err(format!("the device is still the host's: {ran:?}"));
+    }
+    let seen = ran.stdout.contains("192.0.2.7/28") && ran.stdout.contains("UP");
+    if seen { Ok(()) } else { Err(format!("{ran:?}")) }
+}
+
 fn refused() -> Vec<Case> {
-    let mut cases = vec![by("linux.netDevices.*.name", |config| {
-        put(config, "linux.netDevices", json!({"eth7": {"name": "leaf0"}}));
-    })];
+    let mut cases = vec![leaf("linux.netDevices.*.name", Value::Null).looks(net_device)];
     for (field, value) in [
         ("closID", json!("leaf")),
         ("schemata", json!(["L3:0=f"])),

@@ -15,13 +15,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use case::{Case, Place};
 use table::Row;
 
+/// With `PODRT_LEAVES` only the leaves below a path, where time is short.
 #[test]
 fn every_leaf_of_the_schema_does_what_its_row_says() {
     let (rows, leaves) = table::load();
     let place = Place::new();
     let cases = cases(&place);
     let mut wrong = gaps(&rows, &leaves, &cases);
-    for case in &cases {
+    let only = std::env::var("PODRT_LEAVES").unwrap_or_default();
+    for case in cases.iter().filter(|case| case.leaf.starts_with(&only)) {
         let Some(row) = rows.get(&case.leaf) else { continue };
         if let Err(problem) = case.check(&place, row) {
             wrong.push(format!("{}: {problem}", case.leaf));

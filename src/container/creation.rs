@@ -16,6 +16,7 @@ use super::init::child::run_init;
 use super::init::namespaces::Hop;
 use super::init::procfs::ProcDir;
 use super::machine::{Ends, Machine, Order};
+use super::net_devices;
 use super::newborn::{Newborn, write_pid_file};
 use super::options::{Console, CreateOptions, Created};
 use super::outset::{HeldGate, Outset, Undo};
@@ -162,7 +163,11 @@ impl Creation {
         proc.write(&format!("{pid}/gid_map"), &self.mappings.gid_map).map_err(failed())
     }
 
+    /// What happens from outside while the process waits in its namespaces.
     fn run_hooks(&self) -> Result<()> {
+        if let Some(linux) = self.spec.linux().as_ref().filter(|linux| net_devices::given(linux)) {
+            net_devices::move_all(linux, Pid::from_raw(self.record.pid))?;
+        }
         let state = hook_state(&self.record, &self.spec, Status::Creating);
         runtime_hooks(&self.spec).iter().try_for_each(|list| list.run(&state))
     }

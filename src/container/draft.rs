@@ -13,7 +13,7 @@ use super::init::namespaces::NamespacePlan;
 use super::init::process::{ProcessPlan, Surroundings};
 use super::options::{Console, CreateOptions, Gate, RootSource, Stdio};
 use super::record::Record;
-use super::{exec, plan, proc_mount, refuse, systemd};
+use super::{exec, net_devices, plan, proc_mount, refuse, systemd};
 use crate::model::ContainerId;
 use crate::rootfs::{CgroupView, RootfsInput, RootfsPlan};
 use crate::sys::prctl::Rlimit;
@@ -83,7 +83,8 @@ impl Draft {
             hostname: plan::machine_name("hostname", spec.hostname(), &namespaces)?,
             domainname: plan::machine_name("domainname", spec.domainname(), &namespaces)?,
             sysctls: plan::sysctls(linux, &namespaces)?,
-            runtime_hooks: runtime_hooks(&spec).iter().any(|list| !list.is_empty()),
+            runtime_hooks: net_devices::given(linux)
+                || runtime_hooks(&spec).iter().any(|list| !list.is_empty()),
             hooks: child_hooks(&spec, &id, &bundle),
             rootfs: rootfs.map_err(|error| Error::Resource {
                 what: "rootfs",

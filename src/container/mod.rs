@@ -25,6 +25,7 @@ mod draft;
 mod hooks;
 mod init;
 mod machine;
+mod net_devices;
 mod newborn;
 mod outset;
 mod plan;

@@ -6,6 +6,7 @@ use oci_spec::runtime::{Linux, Process, Spec};
 
 use super::error::Result;
 use super::init::namespaces::NamespacePlan;
+use super::net_devices;
 use super::plan::invalid;
 
 /// What is wrong with a spec, whatever the machine and the namespaces are.
@@ -22,9 +23,7 @@ pub(super) fn check(spec: &Spec, linux: &Linux) -> Result<()> {
     if linux.intel_rdt().is_some() {
         return Err(invalid("linux.intelRdt is not supported"));
     }
-    if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
-        return Err(invalid("linux.netDevices is not supported"));
-    }
+    net_devices::check(linux)?;
     selinux("linux.mountLabel", linux.mount_label().as_deref())
 }
 
@@ -45,6 +44,11 @@ pub(super) fn without_namespace(linux: &Linux, namespaces: &NamespacePlan) -> Re
     if !namespaces.foreign_user && (given(linux.uid_mappings()) || given(linux.gid_mappings())) {
         return Err(invalid(
             "user namespace mappings specified, but user namespace isn't enabled in the config",
+        ));
+    }
+    if !namespaces.has_network && net_devices::given(linux) {
+        return Err(invalid(
+            "linux.netDevices: unable to move network devices without a private NET namespace",
         ));
     }
     if !namespaces.own_time && linux.time_offsets().as_ref().is_some_and(|map| !map.is_empty()) {

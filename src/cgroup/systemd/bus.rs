@@ -87,10 +87,10 @@ impl Bus {
                 }
                 _ => {}
             }
-            if job.is_none() || ended.is_some() {
-                if let Some(answer) = answer.take() {
-                    return Ok((answer, ended));
-                }
+            if (job.is_none() || ended.is_some())
+                && let Some(answer) = answer.take()
+            {
+                return Ok((answer, ended));
             }
         }
     }

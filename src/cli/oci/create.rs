@@ -47,11 +47,14 @@ pub fn run(globals: &Globals, typed: &Typed) -> Outcome {
     let console =
         typed.value("console-socket").map(|path| absolute(Path::new(path))).transpose()?;
     let options = options(globals, typed, console.map_or(Console::None, Console::Socket))?;
-    let id = options.id.to_string();
+    let (id, state_root) = (options.id.clone(), options.state_root.clone());
     let pidfd_socket = typed.value("pidfd-socket").map(PathBuf::from);
-    let created = container::create(options).map_err(Failure::of("create", &id))?;
-    if let Some(path) = pidfd_socket {
-        super::process::send_pidfd(&path, &created.pidfd)?;
+    let created = container::create(options).map_err(Failure::of("create", id.as_str()))?;
+    let sent = pidfd_socket.map(|path| super::process::send_pidfd(&path, &created.pidfd));
+    if let Some(Err(error)) = sent {
+        // Nothing is left of a creation that fails.
+        let _ = container::delete(&state_root, &id, true);
+        return Err(error);
     }
     Ok(0)
 }

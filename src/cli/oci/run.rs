@@ -58,7 +58,9 @@ pub fn run(globals: &Globals, typed: &Typed) -> Outcome {
         return Err(Failure::of("run", id.as_str())(error));
     }
     if let Some(path) = typed.value("pidfd-socket") {
-        super::process::send_pidfd(path.as_ref(), &created.pidfd)?;
+        super::process::send_pidfd(path.as_ref(), &created.pidfd).inspect_err(|_| {
+            let _ = remove();
+        })?;
     }
     let Some(foreground) = foreground else { return Ok(0) };
     let ended = foreground.until_end(created.pidfd.as_fd(), created.console);

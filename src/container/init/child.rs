@@ -36,7 +36,8 @@ pub(in super::super) struct InitPlan {
     pub(in super::super) domainname: Option<String>,
     /// Files below /proc with their values.
     pub(in super::super) sysctls: Vec<(String, String)>,
-    /// prestart or createRuntime hooks are to run while the child waits.
+    /// There is something to do from outside while the child waits: prestart or
+    /// createRuntime hooks, network devices.
     pub(in super::super) runtime_hooks: bool,
     pub(in super::super) hooks: ChildHooks,
     pub(in super::super) rootfs: RootfsPlan,
