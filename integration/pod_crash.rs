@@ -379,19 +379,28 @@ fn a_terminal_and_probes_outlive_shim_and_keeper() {
 #[test]
 fn no_line_of_a_flood_is_lost_or_doubled_by_kills() {
     let world = World::with_fixture();
-    let main = "name: main, IMAGE, command: [sh, -c, 'i=0; while [ $i -lt 60000 ]; do echo line $i; i=$((i+1)); done']";
+    let main = "name: main, IMAGE, command: [sh, -c, 'i=0; while [ $i -lt 150000 ]; do echo line $i; i=$((i+1)); done']";
     let mut child = start(&world, &pod_of("crash", "Never", 1, &[main]));
     world.wait_pod_if_any("crash", 10, |pod| status(pod, "main")["state"]["running"].is_object());
     let uid = uid_of(&world, "crash");
     for round in 0..6 {
-        std::thread::sleep(Duration::from_millis(100 + 17 * round));
-        // One that comes up just now cannot be found: the next round can.
+        std::thread::sleep(Duration::from_millis(50 + 17 * round));
+        let shim = process_of("podrt-shim", &uid);
         kill_of(if round == 3 { Victim::Keeper } else { Victim::Shim }, &uid);
+        // Whole again before the next kill, unless the pod has ended.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while child.try_wait().expect("wait").is_none()
+            && (process_of("podrt-shim", &uid) == shim
+                || world.podrt(&["exec", "crash", "--", "true"]).code != 0)
+        {
+            assert!(Instant::now() < deadline, "no new shim in round {round}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
     assert_eq!(child.wait().expect("wait").code(), Some(0));
     let logs = logs(&world.log_root());
     let lines = &logs["default_crash/main/0.log"];
-    assert_eq!(lines.len(), 60_000);
+    assert_eq!(lines.len(), 150_000);
     for (number, line) in lines.iter().enumerate() {
         assert_eq!(*line, format!("stdout F line {number}"));
     }
