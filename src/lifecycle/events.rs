@@ -167,6 +167,8 @@ impl PodMachine {
             first_timestamp: whole(now.wall),
             last_timestamp: whole(now.wall),
         };
+        // Also one that is not listened to comes with something that is.
+        self.memory.facts += 1;
         if self.memory.log.record(event, now) {
             self.memory.revision += 1;
         }

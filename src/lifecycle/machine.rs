@@ -62,15 +62,27 @@ pub struct PodMachine {
 pub(super) struct Turn {
     pub now: Now,
     actions: Vec<Action>,
+    /// Something was learned that must outlive a kill.
+    learned: bool,
 }
 
 impl Turn {
     pub fn new(now: Now) -> Self {
-        Self { now, actions: Vec::new() }
+        Self { now, actions: Vec::new(), learned: false }
     }
 
     pub fn order(&mut self, action: Action) {
         self.actions.push(action);
+    }
+
+    pub fn learned_something(&mut self) {
+        self.learned = true;
+    }
+
+    /// Nothing came of it but probes being run.
+    fn is_routine(&self) -> bool {
+        let only_probes = |action: &Action| matches!(action, Action::RunProbe { .. });
+        !self.learned && self.actions.iter().all(only_probes)
     }
 
     pub fn into_actions(self) -> Vec<Action> {
@@ -122,10 +134,15 @@ impl PodMachine {
     /// Takes in one fact and decides.
     pub fn handle(&mut self, event: &Event, now: Now) -> Vec<Action> {
         let mut turn = Turn::new(now);
+        let facts = self.memory.facts;
         self.memory.now_ns = self.memory.now_ns.max(now.boot_ns);
         self.learn(event, &mut turn);
         self.decide(&mut turn);
-        self.publish(now.wall);
+        let may_be_routine = matches!(event, Event::Deadline | Event::ProbeFinished { .. });
+        if !may_be_routine || !turn.is_routine() || self.memory.facts != facts {
+            self.memory.facts += 1;
+            self.publish(now.wall);
+        }
         turn.into_actions()
     }
 
@@ -145,6 +162,15 @@ impl PodMachine {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.memory.revision
+    }
+
+    /// Grows with all that a machine restored after a kill must know: write the
+    /// snapshot then. What it does not grow with is when a probe runs next and
+    /// whether it runs now, which a restored machine may take from an older
+    /// snapshot: at worst a probe runs once more.
+    #[must_use]
+    pub fn facts(&self) -> u64 {
+        self.memory.facts
     }
 
     /// Set once the pod was asked to be deleted.

@@ -52,6 +52,7 @@ pub(super) struct Memory {
     /// Boot time of the last event.
     pub now_ns: u64,
     pub revision: u64,
+    pub facts: u64,
     pub started_ns: u64,
     pub start_time: Option<Timestamp>,
     pub deletion: Option<Deletion>,
@@ -182,6 +183,7 @@ impl Memory {
             course: Course::Waiting,
             now_ns: 0,
             revision: 0,
+            facts: 0,
             started_ns: 0,
             start_time: None,
             deletion: None,

@@ -97,12 +97,13 @@ impl Probe {
     /// Counts a result; the outcome moves when a threshold is reached.
     fn count(&mut self, kind: ProbeKind, success: bool, plan: &ProbePlan) {
         self.errors = 0;
+        let threshold = if success { plan.success_threshold } else { plan.failure_threshold };
         let run = match self.streak {
-            Some((last, run)) if last == success => run.saturating_add(1),
+            // Beyond its threshold a count tells nothing more.
+            Some((last, run)) if last == success => run.saturating_add(1).min(threshold),
             _ => 1,
         };
         self.streak = Some((success, run));
-        let threshold = if success { plan.success_threshold } else { plan.failure_threshold };
         if run < threshold {
             return;
         }
@@ -258,7 +259,11 @@ impl PodMachine {
         if let Some(plan) = plan_of(spec(&self.plan, id), kind)
             && let Some(probe) = container.probes.get_mut(kind)
         {
+            let before = (probe.streak, probe.outcome);
             probe.count(kind, success, plan);
+            if before != (probe.streak, probe.outcome) {
+                turn.learned_something();
+            }
         }
         if !was_started && self.memory.containers[id].is_started() {
             self.hasten_readiness(turn);

@@ -354,23 +354,13 @@ impl PodRecord {
         Ok(record::versioned::<MachineRecord<T>>(&path, version)?.map(|record| record.machine))
     }
 
-    /// Replaces the supervisor's memory, unless it is what was `written` last.
+    /// Replaces the supervisor's memory.
     ///
     /// # Errors
     /// [`Error::File`], among them when the record is gone.
-    pub fn write_machine<T: Serialize>(
-        &self,
-        version: u32,
-        machine: &T,
-        written: &mut Vec<u8>,
-    ) -> Result<()> {
-        let path = self.dir.join("machine.json");
-        let bytes = record::to_bytes(&path, &MachineRecord { version, machine })?;
-        if *written != bytes {
-            atomic::write(&path, &bytes, Durability::Volatile)?;
-            *written = bytes;
-        }
-        Ok(())
+    pub fn write_machine<T: Serialize>(&self, version: u32, machine: &T) -> Result<()> {
+        let record = MachineRecord { version, machine };
+        record::write(&self.dir.join("machine.json"), &record, Durability::Volatile)
     }
 
     /// Plan and status together.
@@ -487,7 +477,7 @@ mod tests {
         let record = store.claim(&plan).unwrap();
         assert_eq!((record.plan().unwrap(), record.status().unwrap()), (plan, None));
         record.write_status(&status()).unwrap();
-        record.write_machine(3, &vec![1, 2], &mut Vec::new()).unwrap();
+        record.write_machine(3, &vec![1, 2]).unwrap();
         let again = store.find(&key("default", "web")).unwrap().unwrap();
         assert_eq!(again.status().unwrap(), Some(status()));
         assert_eq!(again.machine::<Vec<i32>>(3).unwrap(), Some(vec![1, 2]));

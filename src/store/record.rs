@@ -62,7 +62,7 @@ pub(crate) fn write<T: Serialize>(path: &Path, value: &T, durability: Durability
 }
 
 /// `value` as JSON, for the file at `path`.
-pub(super) fn to_bytes<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>> {
+fn to_bytes<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(value)
         .map_err(|e| Error::Garbled { path: path.into(), cause: e.to_string() })
 }

@@ -64,8 +64,8 @@ pub struct Shim {
     pub(super) now: Now,
     /// The revision that was published last.
     pub(super) published: Option<u64>,
-    /// What was written last, so that nothing is written twice.
-    pub(super) committed: Vec<u8>,
+    /// The facts that were written last.
+    pub(super) committed: Option<u64>,
     /// What the keeper need not hold any more after the next commit.
     pub(super) releases: Vec<String>,
     /// Clients whose orders are on record with the next commit.
@@ -161,8 +161,12 @@ impl Shim {
     /// Writes what has changed. Machine and driver go into one file, so that no
     /// kill comes between what the one and the other know.
     fn commit(&mut self) -> Result<()> {
-        let memory = Memory { machine: self.machine.snapshot(), driver: self.driver.record() };
-        self.record.write_machine(MEMORY_VERSION, &memory, &mut self.committed)?;
+        let facts = Some(self.machine.facts());
+        if self.committed != facts || self.driver.waits_for_commit() {
+            let memory = Memory { machine: self.machine.snapshot(), driver: self.driver.record() };
+            self.record.write_machine(MEMORY_VERSION, &memory)?;
+            self.committed = facts;
+        }
         let revision = Some(self.machine.revision());
         if self.published != revision {
             self.published = revision;

@@ -104,7 +104,7 @@ impl Shim {
             events: VecDeque::new(),
             now: clock::now(),
             published: None,
-            committed: Vec::new(),
+            committed: None,
             releases: Vec::new(),
             to_accept: Vec::new(),
             armed: None,

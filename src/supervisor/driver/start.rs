@@ -205,6 +205,12 @@ impl Driver {
         }
     }
 
+    /// True when something is to happen that must be on record before.
+    #[must_use]
+    pub fn waits_for_commit(&self) -> bool {
+        !self.to_open.is_empty()
+    }
+
     /// Lets the programs run whose processes are on record.
     pub fn open_gates(&mut self) {
         for run_id in std::mem::take(&mut self.to_open) {
