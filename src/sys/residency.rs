@@ -62,18 +62,17 @@ unsafe extern "C" fn each_object(
     let (headers, base, outcome) = unsafe {
         let info = &*info;
         let headers = std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum));
-        (headers, info.dlpi_addr as usize, &mut *data.cast::<Result<(), Errno>>())
+        (headers, info.dlpi_addr, &mut *data.cast::<Result<(), Errno>>())
     };
     let is_constant = |header: &&libc::Elf64_Phdr| {
         header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0
     };
     for header in headers.iter().filter(is_constant) {
         let (Ok(start), Ok(length)) =
-            (usize::try_from(header.p_vaddr), usize::try_from(header.p_memsz))
+            (usize::try_from(base + header.p_vaddr), usize::try_from(header.p_memsz))
         else {
             continue;
         };
-        let start = base + start;
         let first = start & !(page_bytes() - 1);
         let address = std::ptr::with_exposed_provenance_mut::<c_void>(first);
         // SAFETY: these pages are mapped from the program's file and were never
