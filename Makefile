@@ -83,7 +83,9 @@ test-unit: deps ## Unit and property tests
 .PHONY: test-host
 test-host: deps fixtures ## Black-box tests of the built command on this machine, as root (FILTER=name)
 	@rm -f $(SKIPPED_HOST)
+	@integration/tools/leftovers note target/leftovers
 	@$(MAKE) --no-print-directory cargo-test ARGS="--test integration -- $(FILTER)"
+	@integration/tools/leftovers check target/leftovers
 	@integration/tools/skipped $(SKIPPED_HOST)
 
 .PHONY: test-vm
