@@ -90,7 +90,7 @@ impl Creation {
                 if !creation.undo.has_cgroup() {
                     creation.record.cgroup.clear();
                 }
-                creation.undo.dir.save_spec(&creation.spec)?;
+                draft.keep.keep(creation.undo.dir.path(), &creation.spec)?;
                 creation.adopt(pid)?;
                 Ok(creation)
             }

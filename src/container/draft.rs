@@ -11,6 +11,7 @@ use super::hooks::{HookList, Moment};
 use super::init::child::{ChildHooks, InitPlan};
 use super::init::namespaces::NamespacePlan;
 use super::init::process::{ProcessPlan, Surroundings};
+use super::kept::Keep;
 use super::options::{Console, CreateOptions, Gate, RootSource, Stdio};
 use super::record::Record;
 use super::{exec, net_devices, plan, proc_mount, refuse, systemd};
@@ -28,6 +29,7 @@ pub(super) struct Draft {
     pub(super) resources: LinuxResources,
     pub(super) mappings: Mappings,
     pub(super) state_root: PathBuf,
+    pub(super) keep: Box<dyn Keep>,
     pub(super) console: Console,
     pub(super) pid_file: Option<PathBuf>,
     pub(super) gate: Gate,
@@ -109,6 +111,7 @@ impl Draft {
             record,
             mappings,
             state_root: options.state_root,
+            keep: options.keep,
             console,
             pid_file: options.pid_file,
             gate: options.gate,

@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
-use oci_spec::runtime::{LinuxMemoryPolicy, LinuxPersonality, LinuxSeccomp, Process};
+use oci_spec::runtime::{LinuxMemoryPolicy, LinuxPersonality, LinuxSeccomp, Process, Spec};
 
 use super::console;
 use super::error::{Error, Result};
@@ -14,6 +14,7 @@ use super::init::channel;
 use super::init::child::{ExecPlan, run_exec};
 use super::init::placement::{self, CpuAffinity};
 use super::init::process::{ProcessPlan, Surroundings};
+use super::kept;
 use super::machine::{Ends, Machine, Order};
 use super::namespace::Namespace;
 use super::newborn::{Newborn, write_pid_file};
@@ -61,10 +62,26 @@ impl Target {
     /// # Errors
     /// [`Error::DoesNotExist`], [`Error::NotRunning`].
     pub fn load(state_root: &Path, id: &ContainerId) -> Result<Self> {
+        Self::with(state_root, id, kept::config)
+    }
+
+    /// A container that a pod's shim made.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn of_pod(state_root: &Path, id: &ContainerId) -> Result<Self> {
+        Self::with(state_root, id, kept::container_as_spec)
+    }
+
+    fn with(
+        state_root: &Path,
+        id: &ContainerId,
+        read: impl FnOnce(&Path) -> Result<Spec>,
+    ) -> Result<Self> {
         let dir = StateDir::of(state_root, id);
         let record = Record::load(&dir)?;
         let init = record.process().ok_or(Error::NotRunning)?;
-        let spec = dir.spec()?;
+        let spec = read(dir.path())?;
         let linux = spec.linux().as_ref();
         Ok(Self {
             process: spec.process().clone().ok_or_else(|| invalid("process is missing"))?,

@@ -24,6 +24,7 @@ mod devices;
 mod draft;
 mod hooks;
 mod init;
+mod kept;
 mod machine;
 mod net_devices;
 mod newborn;
@@ -38,6 +39,7 @@ pub use creation::{Creation, Progress, create, read_exec_status};
 pub use error::{Error, Result};
 pub use events::Watch;
 pub use exec::{Executing, Target};
+pub use kept::{Config, Keep};
 pub use namespace::{Namespace, NamespaceFds};
 pub use options::{
     CgroupDriver, Console, CreateOptions, Created, Exec, ExecOptions, Gate, RootSource, Stdio,
@@ -45,4 +47,4 @@ pub use options::{
 pub use stage::{Stage, StepError};
 pub use state::{State, Status};
 pub use update::update;
-pub use verbs::{delete, kill, pause, processes, resume, start};
+pub use verbs::{delete, delete_of_pod, kill, pause, processes, resume, start};

@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
+use super::kept::Keep;
 use super::namespace::NamespaceFds;
 use crate::model::{ContainerId, PodUid};
 pub use crate::rootfs::RootSource;
@@ -61,6 +62,8 @@ pub struct CreateOptions {
     /// Absolute; relative paths of the spec start there.
     pub bundle: PathBuf,
     pub spec: Spec,
+    /// How the spec is kept for the verbs to come.
+    pub keep: Box<dyn Keep>,
     pub root: RootSource,
     /// Detached trees for mounts, by their index in `spec.mounts`; these take
     /// the place of the mount's source.

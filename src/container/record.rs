@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `config.json` | the spec it was made from |
+//! | `config.json` | the spec it was made from; a pod's container has `container.json` |
 //! | `state.json` | [`Record`] |
 //! | `exec.fifo` | there while the container is created: a byte starts it |
 //! | `exec.fifo.new` | the same before the creation is complete |
@@ -10,9 +10,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
@@ -207,27 +206,8 @@ impl StateDir {
         self.0.join(name)
     }
 
-    /// The spec the container was made from.
-    pub(super) fn spec(&self) -> Result<Spec> {
-        let path = self.file("config.json");
-        let bytes = fs::read(&path).map_err(|error| self.failed("read", "config.json", &error))?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| Error::Parse { path, problem: error.to_string() })
-    }
-
-    pub(super) fn save_spec(&self, spec: &Spec) -> Result<()> {
-        let path = self.file("config.json");
-        let bytes = serde_json::to_vec(spec)
-            .map_err(|error| Error::Parse { path: path.clone(), problem: error.to_string() })?;
-        // Written once, before state.json says that the container is there.
-        // Environments hold secrets: for root's eyes only.
-        fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| file.write_all(&bytes))
-            .map_err(|error| self.failed("write", "config.json", &error))
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// Removes it with all its files. Gone is removed.

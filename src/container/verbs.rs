@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use super::creation::{hook_state, read_exec_status};
 use super::error::{Error, Result};
 use super::hooks::{HookList, Moment};
+use super::kept;
 use super::plan;
 use super::record::{self, Record, StateDir, cgroup_error};
 use super::state::Status;
@@ -62,7 +63,7 @@ pub fn start(state_root: &Path, id: &ContainerId) -> Result<()> {
         .map_err(failed("fcntl", "exec.status"))?;
     read_exec_status(status.as_fd())?;
     if record.late_hooks {
-        let spec = dir.spec()?;
+        let spec = kept::config(dir.path())?;
         let state = hook_state(&record, &spec, Status::Running);
         HookList::of(Moment::Poststart, &spec).run(&state)?;
     }
@@ -132,11 +133,36 @@ fn open_cgroup(record: &Record) -> Result<Option<Cgroup>> {
 /// # Errors
 /// [`Error::NotStopped`] without `force`.
 pub fn delete(state_root: &Path, id: &ContainerId, force: bool) -> Result<()> {
+    let rest = Rest { cgroup: cgroup_of_config, poststop: run_poststop };
+    delete_with(state_root, id, force, &rest)
+}
+
+/// Kills and removes a container that a pod's shim made, finished or not; a
+/// missing one is fine.
+///
+/// # Errors
+/// What cannot be removed.
+pub fn delete_of_pod(state_root: &Path, id: &ContainerId) -> Result<()> {
+    // A pod's containers have no such hooks.
+    let rest = Rest { cgroup: cgroup_of_container, poststop: |_, _| {} };
+    delete_with(state_root, id, true, &rest)
+}
+
+/// What depends on how the spec was kept.
+struct Rest {
+    /// The cgroup of a container whose record was never written.
+    cgroup: fn(&StateDir, &ContainerId) -> Option<String>,
+    poststop: fn(&StateDir, &Record),
+}
+
+fn delete_with(state_root: &Path, id: &ContainerId, force: bool, rest: &Rest) -> Result<()> {
     let dir = StateDir::of(state_root, id);
     let record = match Record::load(&dir) {
         Ok(record) => record,
         Err(Error::DoesNotExist) if force => return Ok(()),
-        Err(Error::Parse { .. }) if force => return remove_unfinished(&dir, id),
+        Err(Error::Parse { .. }) if force => {
+            return remove_unfinished(&dir, (rest.cgroup)(&dir, id));
+        }
         Err(error) => return Err(error),
     };
     if let Some(process) = record.process() {
@@ -160,7 +186,7 @@ pub fn delete(state_root: &Path, id: &ContainerId, force: bool) -> Result<()> {
     }
     remove_cgroup(&record)?;
     if record.late_hooks {
-        run_poststop(&dir, &record);
+        (rest.poststop)(&dir, &record);
     }
     dir.remove()
 }
@@ -177,7 +203,7 @@ fn remove_cgroup(record: &Record) -> Result<()> {
 /// The specification: a failing poststop hook is told, and everything else
 /// goes on.
 fn run_poststop(dir: &StateDir, record: &Record) {
-    let ran = dir.spec().and_then(|spec| {
+    let ran = kept::config(dir.path()).and_then(|spec| {
         let state = hook_state(record, &spec, Status::Stopped);
         HookList::of(Moment::Poststop, &spec).run(&state)
     });
@@ -188,16 +214,21 @@ fn run_poststop(dir: &StateDir, record: &Record) {
 
 /// Whose maker was killed before it wrote the record: the process has died
 /// with its maker, the cgroup is where the spec says.
-fn remove_unfinished(dir: &StateDir, id: &ContainerId) -> Result<()> {
-    if let Ok(spec) = dir.spec()
-        && let Some(linux) = spec.linux()
-        && let Ok(path) = plan::cgroup_path(linux, id.as_str())
-        && let Ok(cgroup) = Cgroup::open(&path)
-    {
+fn remove_unfinished(dir: &StateDir, cgroup: Option<String>) -> Result<()> {
+    if let Some(cgroup) = cgroup.and_then(|path| Cgroup::open(&path).ok()) {
         let _ = cgroup.kill();
         let _ = cgroup.remove();
     }
     dir.remove()
+}
+
+fn cgroup_of_config(dir: &StateDir, id: &ContainerId) -> Option<String> {
+    let spec = kept::config(dir.path()).ok()?;
+    plan::cgroup_path(spec.linux().as_ref()?, id.as_str()).ok()
+}
+
+fn cgroup_of_container(dir: &StateDir, _id: &ContainerId) -> Option<String> {
+    kept::container(dir.path()).ok().map(|container| container.cgroup)
 }
 
 /// Freezes every process of the container.

@@ -79,6 +79,7 @@ pub fn options(
         root: RootSource::Path(root_path(&spec)?),
         bundle,
         spec,
+        keep: Box::new(container::Config),
         sources: BTreeMap::new(),
         namespaces: NamespaceFds::new(),
         stdio: Stdio::Inherit,

@@ -173,7 +173,7 @@ impl Driver {
     pub(super) fn delete_container(&mut self, instance: Instance, cx: &mut Context<'_>) {
         let Some(plan) = container(cx.plan, instance.container) else { return };
         let Some(id) = names::container_id(cx.plan, &plan.name, instance.attempt) else { return };
-        if let Err(error) = engine::delete(&cx.plan.roots.root, &id, true) {
+        if let Err(error) = engine::delete_of_pod(&cx.plan.roots.root, &id) {
             tracing::error!(error = %error, container = plan.name, "cannot remove container");
             self.last_error = Some(error.to_string());
         }

@@ -307,7 +307,7 @@ impl Run {
         match &mut self.target {
             Some(target) => Ok(target),
             none => {
-                let target = Target::load(&cx.plan.roots.root, &self.id);
+                let target = Target::of_pod(&cx.plan.roots.root, &self.id);
                 Ok(none.insert(Box::new(target.map_err(|error| error.to_string())?)))
             }
         }

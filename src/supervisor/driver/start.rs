@@ -78,7 +78,8 @@ impl Driver {
             .map_err(Refusal::create)?;
         let spec = self.container_spec(&id, container, &image, &variables, &user, cx)?;
         let spec = ContainerSpec { mounts: mounts.list, ..spec };
-        let (spec, sources) = from_spec::oci(&spec, mounts.detached).map_err(Refusal::create)?;
+        let neutral = spec;
+        let (spec, sources) = from_spec::oci(&neutral, mounts.detached).map_err(Refusal::create)?;
         let streams = self.streams(instance, container, cx).map_err(Refusal::create)?;
         let log = open_log(plan, instance, &places, streams.output)?;
         let console = if streams.theirs.is_none() { Console::HandOver } else { Console::None };
@@ -89,6 +90,7 @@ impl Driver {
             state_root: plan.roots.root.clone(),
             bundle: places.layer.clone(),
             spec,
+            keep: Box::new(neutral),
             root: RootSource::Detached(root),
             sources,
             namespaces: self.namespaces(container).map_err(Refusal::create)?,
@@ -131,7 +133,7 @@ impl Driver {
         if !cx.plan.roots.container(id).exists() {
             return Ok(());
         }
-        container::delete(&cx.plan.roots.root, id, true).map_err(Refusal::create)
+        container::delete_of_pod(&cx.plan.roots.root, id).map_err(Refusal::create)
     }
 
     /// The pipes of a container, known to the keeper before there is a process

@@ -76,7 +76,7 @@ fn remove_containers(plan: &PodPlan) -> Result<()> {
     let mut result = Ok(());
     for state in State::list(&plan.roots.root).map_err(Error::Container)? {
         if state.pod.as_ref() == Some(&plan.uid) {
-            let deleted = engine::delete(&plan.roots.root, &state.id, true);
+            let deleted = engine::delete_of_pod(&plan.roots.root, &state.id);
             result = result.and(deleted.map_err(Error::Container));
         }
     }
