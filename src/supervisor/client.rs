@@ -269,6 +269,17 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Attached with input: tells that no more comes. A container that takes
+    /// input once sees its end.
+    ///
+    /// # Errors
+    /// [`Error::NoAnswer`].
+    pub fn end_input(&mut self) -> Result<()> {
+        self.client.send(&Request::InputEnded, Vec::new())
+    }
+}
+
 impl AsFd for Session {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.client.channel.as_fd()

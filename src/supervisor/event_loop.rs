@@ -297,8 +297,9 @@ impl Shim {
                 self.effects(|driver, cx| result = driver.exec(id, &order, fds, cx));
             }
             Request::Attach(order) => {
-                self.effects(|driver, cx| result = driver.attach(id, &order, fds, cx));
+                self.effects(|driver, cx| result = driver.attach(id, order, fds, cx));
             }
+            Request::InputEnded => self.effects(|driver, cx| driver.input_ended(id, cx)),
             Request::Amend(plan) => match self.amend(plan) {
                 Ok(()) => self.to_accept.push(id),
                 Err(error) => self.server.refuse(id, error.kind(), error.to_string(), &self.epoll),

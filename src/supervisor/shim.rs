@@ -16,7 +16,7 @@ use crate::lifecycle::event::{StopReason, StopRequest};
 use crate::lifecycle::{Event, PodMachine};
 use crate::model::PodUid;
 use crate::model::plan::PodPlan;
-use crate::store::{self, PodRecord, PodStore};
+use crate::store::{self, ObjectKey, ObjectStore, PodRecord, PodStore};
 use crate::sys::event::{Epoll, TimerFd};
 use crate::sys::exit_log::ExitLog;
 use crate::sys::keeper::{self, Link};
@@ -140,11 +140,28 @@ impl Shim {
         Ok(())
     }
 
+    /// Writes the status into the pod's object, which outlives the machine's
+    /// running state: a pod that has ended does not begin again after a reboot.
+    fn keep_final_status(&self) -> Result<()> {
+        let plan = self.machine.plan();
+        let objects = ObjectStore::new(plan.roots.objects());
+        let key = ObjectKey::new(Some(&plan.namespace), "Pod", &plan.name)?;
+        let Some(mut object) = objects.get(&key)? else { return Ok(()) };
+        if object["metadata"]["uid"] == plan.uid.as_str() {
+            object["status"] = serde_json::to_value(self.machine.status())
+                .map_err(|error| Error::Garbled { cause: error.to_string() })?;
+            objects.put(&key, object)?;
+        }
+        Ok(())
+    }
+
     /// Nothing of the pod is left but its records; of a deleted one not those
     /// either.
     fn finish(mut self) -> Result<()> {
         if self.machine.deletion().is_some() {
             teardown::remove_ended(&self.machine.plan().roots, self.record.uid())?;
+        } else if let Err(error) = self.keep_final_status() {
+            tracing::error!(error = %error, "cannot keep the final status, ignoring");
         }
         // The keeper goes last: what it holds tells the clients when.
         for (number, client) in self.server.announce_end(&self.epoll).into_iter().enumerate() {

@@ -47,6 +47,8 @@ pub enum Request {
     /// its error output (one counts for both with a terminal). Answered by
     /// `Attached`, and by `Exited` when the container has.
     Attach(AttachOrder),
+    /// Behind an `Attach` with input: no more comes. Not answered.
+    InputEnded,
     /// Labels, annotations, images, deadline and new ephemeral containers are
     /// taken from this plan. Answered by `Accepted`.
     Amend(Box<PodPlan>),
@@ -87,6 +89,9 @@ pub struct AttachOrder {
     /// Ask for the container's input too: its write end (or the terminal's
     /// master) comes back with `Attached`.
     pub stdin: bool,
+    /// Wait for the container if it is not there yet.
+    #[serde(default)]
+    pub wait: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

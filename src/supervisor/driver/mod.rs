@@ -13,6 +13,7 @@
 //! was killed since) is answered from what is found.
 
 mod asking;
+mod attach;
 mod connection;
 mod context;
 mod end;
@@ -47,6 +48,7 @@ pub use teardown::remove_remains;
 
 use nix::sys::inotify::Inotify;
 
+use self::attach::Waiting;
 use self::requests::Outgoing;
 use self::run::Run;
 use self::sandbox::PodSandbox;
@@ -87,6 +89,8 @@ pub struct Driver {
     inputs: Option<Inotify>,
     /// What clients are to be told.
     replies: Vec<Outgoing>,
+    /// Clients that wait for their container.
+    waiting: Vec<Waiting>,
     /// What went wrong last, for `describe`.
     pub last_error: Option<String>,
 }
@@ -118,6 +122,7 @@ impl Driver {
             pidfds_tell: None,
             inputs: None,
             replies: Vec::new(),
+            waiting: Vec::new(),
             node: sources::node(&plan.roots.data_root),
             last_error: None,
         })

@@ -1,17 +1,17 @@
-//! What clients ask of containers: exec, attach, signals.
+//! What clients ask of containers: exec and signals; attach is in
+//! [`super::attach`].
 
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::Driver;
 use super::context::Context;
 use super::names;
-use super::run::{Run, Viewer};
+use super::run::Run;
 use super::tasks::{Capture, Purpose, Task, Work};
 use crate::container::{Console, ExecOptions, Stdio};
 use crate::model::{ErrorKind, ExitStatus, Signal};
-use crate::supervisor::control::protocol::{AttachOrder, ExecOrder, Reply};
+use crate::supervisor::control::protocol::{ExecOrder, Reply};
 use crate::supervisor::token::{ClientId, RunId, Token};
-use crate::sys::pipe::set_nonblocking;
 use crate::sys::process::pidfd_send_signal;
 
 /// A reply that waits to be sent.
@@ -30,7 +30,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn new(kind: ErrorKind, message: impl ToString) -> Self {
+    pub(super) fn new(kind: ErrorKind, message: impl ToString) -> Self {
         Self { kind, message: message.to_string() }
     }
 }
@@ -41,7 +41,7 @@ impl Driver {
         std::mem::take(&mut self.replies)
     }
 
-    fn answer(&mut self, client: ClientId, reply: Reply, fds: Vec<OwnedFd>) {
+    pub(super) fn answer(&mut self, client: ClientId, reply: Reply, fds: Vec<OwnedFd>) {
         self.replies.push(Outgoing { client, reply, fds });
     }
 
@@ -110,33 +110,6 @@ impl Driver {
         self.answer(client, reply, Vec::new());
     }
 
-    /// Shows a client the output of a container from now on.
-    ///
-    /// # Errors
-    /// [`Refused`].
-    pub fn attach(
-        &mut self,
-        client: ClientId,
-        order: &AttachOrder,
-        fds: Vec<OwnedFd>,
-        cx: &mut Context<'_>,
-    ) -> Result<(), Refused> {
-        let [stdout, stderr] = <[OwnedFd; 2]>::try_from(fds)
-            .map_err(|_| Refused::new(ErrorKind::InvalidInput, "attach needs two descriptors"))?;
-        for end in [&stdout, &stderr] {
-            set_nonblocking(end).map_err(|error| Refused::new(error.kind(), error))?;
-        }
-        let run = self.running(&order.container, cx)?;
-        let input = run.terminal.as_ref().or(run.input.as_ref()).filter(|_| order.stdin);
-        let input = input.map(|fd| fd.as_fd().try_clone_to_owned()).transpose();
-        let input = input.map_err(|error| Refused::new(ErrorKind::Exhausted, error))?;
-        let tty = run.terminal.is_some();
-        let gave_input = input.is_some();
-        run.viewers.push(Viewer { client, stdout: Some(stdout), stderr: Some(stderr), gave_input });
-        self.answer(client, Reply::Attached { tty }, input.into_iter().collect());
-        Ok(())
-    }
-
     /// Sends a signal to a container by its name.
     ///
     /// # Errors
@@ -160,6 +133,7 @@ impl Driver {
         {
             task.purpose = Purpose::Nobody;
         }
+        self.waiting.retain(|waiting| waiting.client != client);
         for run in self.runs.values_mut() {
             let had_input =
                 run.viewers.iter().any(|viewer| viewer.client == client && viewer.gave_input);
@@ -197,7 +171,7 @@ impl Driver {
 
 impl Run {
     /// Ends the container's input.
-    fn close_input(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn close_input(&mut self, cx: &mut Context<'_>) {
         if self.input.take().is_some() {
             cx.let_go(&names::key(self.instance, names::Held::Input));
         }

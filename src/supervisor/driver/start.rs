@@ -124,6 +124,7 @@ impl Driver {
             target: None,
         };
         self.runs.insert(run_id, run);
+        self.seat_waiting(run_id, cx);
         self.watch_output(run_id, cx);
         Ok(())
     }
@@ -203,6 +204,7 @@ impl Driver {
         }
         self.to_open.push(run_id);
         if has_terminal {
+            self.seat_waiting(run_id, cx);
             self.watch_output(run_id, cx);
         }
     }
