@@ -19,6 +19,7 @@ mod plan;
 mod read;
 mod scalar;
 pub mod schema;
+mod static_pod;
 #[cfg(test)]
 mod tests;
 pub mod types;
@@ -32,4 +33,5 @@ pub use object::{
     ConfigMapObject, Object, OtherObject, PodObject, SecretObject, generated_name, parse,
 };
 pub use plan::{PlanOptions, plan};
+pub use static_pod::{NoStaticPod, StaticSource, static_pod};
 pub use types::ObjectMeta;

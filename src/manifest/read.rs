@@ -35,16 +35,28 @@ const WORKLOADS: [(&str, &str); 7] = [
 
 pub(super) fn objects(text: &str, file: &str) -> Result<Vec<Object>, Report> {
     let documents = documents(text, file).map_err(|error| Report::syntax(file, error))?;
-    let mut reader = Reader { file, is_new: true, objects: Vec::new(), problems: Vec::new() };
+    let mut reader = Reader::new(file);
     for document in documents {
         reader.document(document, None, 0);
     }
     reader.finish()
 }
 
+/// The first document's object, without regard to fields nobody knows; `None`
+/// for a text without documents.
+pub(super) fn first_leniently(text: &str, file: &str) -> Result<Option<Object>, Report> {
+    let documents = documents(text, file).map_err(|error| Report::syntax(file, error))?;
+    let mut reader = Reader { is_lenient: true, ..Reader::new(file) };
+    if let Some(document) = documents.into_iter().next() {
+        // A list is no object here.
+        reader.document(document, None, MAX_LIST_DEPTH);
+    }
+    Ok(reader.finish()?.pop())
+}
+
 /// An object that was valid when it was stored.
 pub(super) fn stored(json: &Json) -> Result<Object, Report> {
-    let mut reader = Reader { file: "", is_new: false, objects: Vec::new(), problems: Vec::new() };
+    let mut reader = Reader { is_new: false, ..Reader::new("") };
     reader.document(Node::from_json(json), None, MAX_LIST_DEPTH);
     let no_object = || {
         let message = "the stored object is a list".to_owned();
@@ -75,11 +87,18 @@ fn documents(text: &str, file: &str) -> Result<Vec<Node>, SyntaxError> {
 struct Reader<'a> {
     file: &'a str,
     is_new: bool,
+    /// Unknown and repeated fields are no errors.
+    is_lenient: bool,
     objects: Vec<Object>,
     problems: Vec<Problem>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Reads new objects, strictly.
+    fn new(file: &'a str) -> Self {
+        Self { file, is_new: true, is_lenient: false, objects: Vec::new(), problems: Vec::new() }
+    }
+
     fn finish(self) -> Result<Vec<Object>, Report> {
         if self.problems.is_empty() {
             return Ok(self.objects);
@@ -199,6 +218,9 @@ impl Reader<'_> {
             decoder.errors.push(DecodeError { message, is_strict: true, at: entry.at });
         });
         let object = decode_struct(node, &Path::ROOT, &mut decoder);
+        if self.is_lenient {
+            decoder.errors.retain(|error| !error.is_strict);
+        }
         if !self.decode_problem(T::NAME, decoder) {
             return None;
         }
