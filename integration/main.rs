@@ -2,6 +2,7 @@
 //!
 //! The tests drive the real commands as root and leave the machine as it was.
 
+mod image_verbs;
 mod limits_oci;
 mod limits_pod;
 mod oci_conformance;
@@ -23,6 +24,10 @@ mod pod_order;
 mod pod_probes;
 mod pod_shared;
 mod pod_verbs;
+mod pod_verbs_attach;
+mod pod_verbs_debug;
+mod pod_verbs_node;
+mod pod_verbs_wait;
 mod pod_verbs_write;
 mod rooms;
 mod support;

@@ -2,7 +2,7 @@
 //! change, and what they say.
 
 use crate::pod_life::{shell_pod, wait_for_log};
-use crate::support::World;
+use crate::support::{Killed, World};
 
 const SLEEP: &str = "trap 'exit 0' TERM; sleep 1000 & wait";
 
@@ -221,11 +221,9 @@ fn folders_and_namespaces_are_read_as_kubectl_reads_them() {
 #[test]
 fn a_watch_prints_what_is_there_and_then_every_change() {
     use std::io::{BufRead as _, BufReader};
-    use std::process::Stdio;
     let world = World::new();
-    let mut command = world.command(&["get", "cm", "-w", "--no-headers"]);
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("spawn");
-    let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+    let mut child = Killed::spawn(world.command(&["get", "cm", "-w", "--no-headers"]));
+    let mut lines = BufReader::new(child.0.stdout.take().expect("stdout")).lines();
     let mut next = || lines.next().expect("a line").expect("text");
     let file = world.file("cm.yaml", &config_map("data: { k: v }"));
     // The watch may not have begun before the first write.
@@ -236,6 +234,4 @@ fn a_watch_prints_what_is_there_and_then_every_change() {
     assert!(next().starts_with("cm   2"), "changed");
     world.podrt(&["delete", "cm", "cm"]).ok();
     assert!(next().starts_with("cm   2"), "gone");
-    child.kill().expect("kill");
-    child.wait().expect("wait");
 }

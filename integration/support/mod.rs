@@ -268,6 +268,26 @@ impl Drop for World {
     }
 }
 
+/// A command whose output is read while it runs, and which ends with its test,
+/// however that ends.
+#[derive(Debug)]
+pub struct Killed(pub std::process::Child);
+
+impl Killed {
+    #[track_caller]
+    pub fn spawn(mut command: Command) -> Self {
+        let child = command.stdout(Stdio::piped()).spawn();
+        Self(child.unwrap_or_else(|e| panic!("{command:?}: {e}")))
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Runs a command to its end, collecting what it prints. Into files, not pipes:
 /// what a command leaves running (a container has its caller's streams) keeps
 /// nobody waiting.

@@ -13,13 +13,16 @@ use super::error::CliError;
 use super::globals::{Globals, split};
 use super::help;
 use super::image::{self, ImageArgs};
+use super::node::{self, NodeArgs};
 use super::oci;
 use super::pod::args::{
-    ApplyArgs, CreateArgs, DeleteArgs, DescribeArgs, ExecArgs, GetArgs, LogsArgs, MetaArgs, Parsed,
-    ReplaceArgs, RunArgs, parse,
+    ApplyArgs, AttachArgs, CreateArgs, DebugArgs, DeleteArgs, DescribeArgs, EventsArgs, ExecArgs,
+    GetArgs, LogsArgs, MetaArgs, Parsed, ReplaceArgs, RunArgs, RunImageArgs, WaitArgs, parse,
 };
 use super::pod::meta::What;
-use super::pod::{apply, delete, describe, exec, get, logs, meta, run};
+use super::pod::{
+    apply, attach, debug, delete, describe, events, exec, get, logs, meta, run, run_image, wait,
+};
 use super::whose::{Face, Known, whose};
 
 /// Runs the command line of this process.
@@ -72,6 +75,9 @@ fn pod_verb(globals: &Globals, verb: &str, rest: Vec<OsString>) -> Result<u8, Cl
     let now = clock::now().wall;
     let done = |()| 0;
     match verb {
+        "run" if names_an_image(&rest) => {
+            with(rest, |args: RunImageArgs| run_image::run(&args, roots, now))
+        }
         "run" => with(rest, |args: RunArgs| run::run(&args, roots, now)),
         "apply" => with(rest, |args: ApplyArgs| apply::apply(&args, roots, now).map(done)),
         "create" => with(rest, |args: CreateArgs| apply::create(&args, roots, now).map(done)),
@@ -88,10 +94,21 @@ fn pod_verb(globals: &Globals, verb: &str, rest: Vec<OsString>) -> Result<u8, Cl
         }
         "logs" => with(rest, |args: LogsArgs| logs::run(&args, roots, now).map(done)),
         "exec" => with(rest, |args: ExecArgs| exec::run(&args, roots)),
+        "attach" => with(rest, |args: AttachArgs| attach::run(&args, roots)),
+        "debug" => with(rest, |args: DebugArgs| debug::run(&args, roots, now)),
+        "wait" => with(rest, |args: WaitArgs| wait::run(&args, roots).map(done)),
+        "events" => with(rest, |args: EventsArgs| events::run(&args, roots, now).map(done)),
+        "node" => with(rest, |args: NodeArgs| node::run(&args, roots).map(done)),
         "delete" => with(rest, |args: DeleteArgs| delete::run(&args, roots).map(done)),
         "image" => with(rest, |args: ImageArgs| Ok(print(&image::run(&args, roots, now)?))),
         other => Err(CliError::UnknownVerb(other.to_owned())),
     }
+}
+
+/// True for kubectl's `run NAME --image=…`.
+fn names_an_image(words: &[OsString]) -> bool {
+    let flags = words.iter().map(|word| word.to_string_lossy()).take_while(|word| word != "--");
+    flags.into_iter().any(|word| word == "--image" || word.starts_with("--image="))
 }
 
 fn with<T: clap::Parser>(

@@ -19,6 +19,7 @@ Usage: podrt [FLAGS] VERB [ARGS]
 
 Pods:
   run FILE...           Run the pods of Kubernetes manifests (- for standard input)
+  run NAME --image=IMG  Run an image in a pod of one container (-it for a terminal)
   apply -f FILE         Make objects what their manifests say
   create -f, replace -f Make new objects; replace those that are there
   get TYPE [NAME...]    Show pods, configmaps, secrets, events, ... (-w; -o json|yaml|wide|
@@ -26,8 +27,13 @@ Pods:
   describe pod [NAME]   Show all about a pod
   logs POD              Print the output of a pod's containers
   exec POD -- COMMAND   Run a command in a container of a pod
+  attach POD            Attach to a container that runs
+  debug POD --image=IMG Add a container to a pod that runs (--target, -it)
+  wait TYPE/NAME --for  Wait for a condition, a value, a deletion
+  events                Show the events of pods (--for pod/NAME, -w)
   delete pod NAME...    End pods and remove everything of them
   label, annotate       Set and remove labels and annotations of objects
+  node                  Run the pods of a manifest directory, and those of before a reboot
   image VERB            Import, load, list and remove images
 
 OCI containers, as runc:

@@ -8,6 +8,7 @@ pub mod globals;
 pub mod help;
 pub mod image;
 pub mod logs;
+pub mod node;
 pub mod oci;
 pub mod pod;
 pub mod print;

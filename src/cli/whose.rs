@@ -77,6 +77,7 @@ fn flags_of(verb: &str) -> Flags {
                 "-n",
                 "--filename",
                 "--pod-running-timeout",
+                "--detach-keys",
             ],
             shared_values: &["-c"],
         },
@@ -118,6 +119,12 @@ fn flags_of(verb: &str) -> Flags {
                 "--max-container-backoff",
                 "--log-max-size",
                 "--log-max-files",
+                "--annotations",
+                "--image-pull-policy",
+                "--overrides",
+                "--output",
+                "-o",
+                "--detach-keys",
             ],
             shared_values: &[],
         },
@@ -292,6 +299,9 @@ mod tests {
         use clap::CommandFactory as _;
         let verbs = [
             ("run", args::RunArgs::command()),
+            ("run", args::RunImageArgs::command()),
+            ("events", args::EventsArgs::command()),
+            ("create", args::CreateArgs::command()),
             ("exec", args::ExecArgs::command()),
             ("delete", args::DeleteArgs::command()),
         ];

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::cli::error::CliError;
+use crate::cli::node;
 use crate::model::{PodKey, Roots};
 use crate::store::objects::{ObjectKey, ObjectStore};
 use crate::store::pods::PodStore;
@@ -151,6 +152,9 @@ pub fn run(args: &DeleteArgs, roots: &Roots) -> Result<(), CliError> {
 fn tell_all(roots: &Roots, targets: &[Target], how: &How) {
     let pods = PodStore::new(&roots.root);
     for target in targets.iter().filter(|target| target.kind == ResourceType::Pod) {
+        if refuse_static(roots, &target.key).is_err() {
+            continue;
+        }
         let Ok(Some(record)) = pods.find(&target.key) else { continue };
         if let Ok(Some(mut client)) = Client::connect(roots, record.uid()) {
             let _ = client.stop(how.order());
@@ -161,9 +165,21 @@ fn tell_all(roots: &Roots, targets: &[Target], how: &How) {
 fn one(args: &DeleteArgs, roots: &Roots, target: &Target, how: &How) -> Result<bool, CliError> {
     let Target { kind, key } = target;
     if *kind == ResourceType::Pod {
+        refuse_static(roots, key)?;
         return pod(roots, key, how, args.wait);
     }
     object(roots, *kind, key, how)
+}
+
+/// A node would only begin the pod again.
+fn refuse_static(roots: &Roots, key: &PodKey) -> Result<(), CliError> {
+    let record = PodStore::new(&roots.root).find(key).map_err(|e| CliError::room(&e, e.kind()))?;
+    let is_static = record.is_some_and(|record| record.plan().is_ok_and(|plan| plan.is_static));
+    if is_static && node::is_running(roots) {
+        return Err(CliError::Refused(format!("pod {:?} is a static pod", key.name))
+            .hint("remove its manifest from the folder of podrt node"));
+    }
+    Ok(())
 }
 
 /// Deletes one object of any type, waiting for a pod's end; false when there
@@ -253,14 +269,8 @@ const NOTHING: &str = "You must provide one or more resources by argument or fil
 
 fn from_files(args: &DeleteArgs) -> Result<Vec<Target>, CliError> {
     let given = source::objects(&args.files, &args.scope.scope)?;
-    let targets = given.iter().map(|given| {
-        let kind = ResourceType::parse(given.object.kind())
-            .ok_or_else(|| CliError::UnknownKind(given.object.kind().to_owned()))?;
-        let metadata = given.object.metadata();
-        let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
-        Ok(Target { kind, key: PodKey { namespace, name } })
-    });
-    targets.collect()
+    let targets = given.iter().map(source::Given::target);
+    targets.map(|target| target.map(|(kind, key)| Target { kind, key })).collect()
 }
 
 fn selected(args: &DeleteArgs, roots: &Roots, kind: ResourceType) -> Result<Vec<Target>, CliError> {

@@ -1,16 +1,23 @@
 //! Events: as `v1` objects, and the tables of `get events` and `events`.
 
+use std::io::Write as _;
+
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::cli::print::Table;
+use crate::cli::error::CliError;
+use crate::cli::print::{Output, Table};
 use crate::lifecycle::columns::human_duration;
-use crate::model::Timestamp;
 use crate::model::event::{EventType, PodEvent};
+use crate::model::{Roots, Timestamp};
+use crate::sys::clock;
 
+use super::args::EventsArgs;
+use super::changes::Changes;
 use super::rows::{Look, age};
+use super::selector::Selector;
 use super::types::ResourceType;
-use super::view::PodView;
+use super::view::{self, PodView, Query};
 
 /// The events of pods as `v1` Events, oldest first.
 #[must_use]
@@ -125,4 +132,101 @@ pub fn seen(event: &Value, now: Timestamp) -> String {
         }
         _ => last,
     }
+}
+
+/// Runs `events`.
+///
+/// # Errors
+/// Flags that kubectl refuses; the store's.
+pub fn run(args: &EventsArgs, roots: &Roots, now: Timestamp) -> Result<(), CliError> {
+    let output = Output::parse(&args.output)?;
+    if !matches!(output, Output::Table | Output::Json | Output::Yaml) {
+        return Err(CliError::UnknownOutput(args.output.clone()));
+    }
+    let known = ["normal", "warning"];
+    if args.types.iter().any(|kind| !known.contains(&kind.to_ascii_lowercase().as_str())) {
+        return Err(CliError::Refused("valid --types are Normal or Warning".into()));
+    }
+    let of = match args.of.as_deref().map(|of| of.split_once('/').unwrap_or((of, ""))) {
+        None => None,
+        Some((_, "")) => {
+            return Err(CliError::Refused("--for must be in resource/name form".into()));
+        }
+        Some((kind, name)) => match ResourceType::parse(kind) {
+            Some(ResourceType::Pod) => Some(name),
+            Some(_) => Some(""),
+            None => return Err(CliError::UnknownKind(kind.to_owned())),
+        },
+    };
+    let changes = Changes::new(roots, ResourceType::Event)?;
+    let mut events = chosen(args, of, roots)?;
+    let mut widths = Vec::new();
+    if !args.watch {
+        if output != Output::Table {
+            print!("{}", output.objects(events, false, true)?);
+        } else if events.is_empty() {
+            match args.scope.query_namespace() {
+                Some(namespace) => eprintln!("No events found in {namespace} namespace."),
+                None => eprintln!("No events found."),
+            }
+        } else {
+            print!("{}", lines(args, &events, !args.no_headers, now).render_below(&mut widths));
+        }
+        return Ok(());
+    }
+    let mut headings = !args.no_headers;
+    let mut fresh = events.clone();
+    loop {
+        if !fresh.is_empty() {
+            let text = match output {
+                Output::Table => {
+                    lines(args, &fresh, headings, clock::now().wall).render_below(&mut widths)
+                }
+                _ => fresh
+                    .iter()
+                    .map(|event| output.objects(vec![event.clone()], true, false))
+                    .collect::<Result<String, _>>()?,
+            };
+            headings = false;
+            let mut out = std::io::stdout().lock();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| {
+                CliError::File { path: "standard output".into(), cause: e.to_string() }
+            })?;
+        }
+        changes.wait(None)?;
+        let current = chosen(args, of, roots)?;
+        fresh = current.iter().filter(|event| !events.contains(event)).cloned().collect();
+        events = current;
+    }
+}
+
+fn chosen(args: &EventsArgs, of: Option<&str>, roots: &Roots) -> Result<Vec<Value>, CliError> {
+    let namespace = args.scope.query_namespace();
+    let views = view::list(roots, &Query { namespace, selector: Selector::default() })?;
+    let mut events = objects(&views);
+    events.retain(|event| {
+        let of_type =
+            |kind: &String| event["type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case(kind));
+        (args.types.is_empty() || args.types.iter().any(of_type))
+            && of.is_none_or(|name| event["involvedObject"]["name"] == name)
+    });
+    Ok(events)
+}
+
+/// The table of `kubectl events`.
+fn lines(args: &EventsArgs, events: &[Value], headings: bool, now: Timestamp) -> Table {
+    let namespaces = args.scope.all_namespaces;
+    let look = Look { wide: false, namespaces, labels: false, headings, types: false };
+    let mut table = look.table(&["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]);
+    for event in events {
+        let row = vec![
+            seen(event, now),
+            text(&event["type"]),
+            text(&event["reason"]),
+            format!("Pod/{}", text(&event["involvedObject"]["name"])),
+            text(&event["message"]),
+        ];
+        table.row(look.row(ResourceType::Event, event, row));
+    }
+    table
 }

@@ -13,8 +13,9 @@ use crate::supervisor::client::{Client, Session};
 use crate::supervisor::control::protocol::ExecOrder;
 
 use super::args::ExecArgs;
+use super::keys::DetachKeys;
 use super::logs::default_container;
-use super::pump::{self, Ends};
+use super::pump::{self, Ends, Over, Screen};
 use super::view;
 
 /// Runs the verb: the command's exit code.
@@ -45,9 +46,14 @@ pub fn run(args: &ExecArgs, roots: &Roots) -> Result<u8, CliError> {
     if args.tty && !tty && !args.quiet {
         eprintln!("Unable to use a TTY - input is not a terminal or the right kind of file");
     }
+    let mut keys = DetachKeys::parse(&args.detach_keys).map_err(CliError::Refused)?;
     let size = tty.then(pump::terminal_size).flatten();
     let order = ExecOrder { container, command, tty, size };
-    if tty { with_terminal(client, order) } else { with_pipes(client, order, args.stdin) }
+    if tty {
+        with_terminal(client, order, &mut keys)
+    } else {
+        with_pipes(client, order, args.stdin)
+    }
 }
 
 /// The exit code as the shell sees it.
@@ -56,15 +62,18 @@ fn code(mut session: Session) -> Result<u8, CliError> {
     Ok(u8::try_from(code).unwrap_or(255))
 }
 
-fn with_terminal(client: Client, order: ExecOrder) -> Result<u8, CliError> {
+fn with_terminal(client: Client, order: ExecOrder, keys: &mut DetachKeys) -> Result<u8, CliError> {
     let mut session = client.exec(order, None).map_err(|e| CliError::room(&e, e.kind()))?;
     let Some(master) = session.terminal_or_input.take() else { return code(session) };
     // Restored when it goes out of scope, whatever happens.
     let raw = pump::RawMode::enter().map_err(terminal_error)?;
-    let copied = pump::terminal(&master, session.as_fd());
+    let screen = Screen { output: master.as_fd(), master: Some(master.as_fd()) };
+    let copied = pump::terminal(&screen, session.as_fd(), keys);
     drop(raw);
-    copied.map_err(terminal_error)?;
-    code(session)
+    match copied.map_err(terminal_error)? {
+        Over::Ended => code(session),
+        Over::Detached => Ok(0),
+    }
 }
 
 fn with_pipes(client: Client, order: ExecOrder, stdin: bool) -> Result<u8, CliError> {
@@ -80,16 +89,17 @@ fn with_pipes(client: Client, order: ExecOrder, stdin: bool) -> Result<u8, CliEr
     let (output, command_output) = pipe()?;
     let (errors, command_errors) = pipe()?;
     let stdio = [input, command_output, command_errors];
-    let session = client.exec(order, Some(stdio)).map_err(|e| CliError::room(&e, e.kind()))?;
-    let ends = Ends { to_command, output: Some(output), errors: Some(errors) };
-    pump::pipes(ends, session.as_fd()).map_err(terminal_error)?;
+    let mut session = client.exec(order, Some(stdio)).map_err(|e| CliError::room(&e, e.kind()))?;
+    let (output, errors) = (Some(output), Some(errors));
+    let ends = Ends { to_command, output, errors, is_attached: false };
+    pump::pipes(ends, &mut session).map_err(terminal_error)?;
     code(session)
 }
 
-fn pipe() -> Result<(OwnedFd, OwnedFd), CliError> {
+pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), CliError> {
     pipe2(OFlag::O_CLOEXEC).map_err(|errno| terminal_error(errno.into()))
 }
 
-fn terminal_error(error: io::Error) -> CliError {
+pub(super) fn terminal_error(error: io::Error) -> CliError {
     CliError::File { path: "terminal".into(), cause: error.to_string() }
 }

@@ -117,16 +117,7 @@ fn targets(
 ) -> Result<Vec<(ResourceType, PodKey)>, CliError> {
     if !args.files.names.is_empty() {
         let given = source::objects(&args.files, &args.scope.scope)?;
-        return given
-            .iter()
-            .map(|given| {
-                let kind = ResourceType::parse(given.object.kind())
-                    .ok_or_else(|| CliError::UnknownKind(given.object.kind().to_owned()))?;
-                let metadata = given.object.metadata();
-                let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
-                Ok((kind, PodKey { namespace, name }))
-            })
-            .collect();
+        return given.iter().map(source::Given::target).collect();
     }
     let mut targets = Vec::new();
     for (kind, name) in resources(named)? {

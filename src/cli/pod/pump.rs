@@ -8,8 +8,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::model::Signal;
+use crate::supervisor::client::Session;
 use crate::sys::event::SignalFd;
 use crate::sys::terminal;
+
+use super::keys::DetachKeys;
 
 /// The user's terminal without line editing; as it was again when dropped.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub struct Ends {
     pub to_command: Option<OwnedFd>,
     pub output: Option<OwnedFd>,
     pub errors: Option<OwnedFd>,
+    /// The shim holds the input open too, and is told of its end.
+    pub is_attached: bool,
 }
 
 fn copy_once(from: BorrowedFd<'_>, to: &mut dyn io::Write) -> io::Result<usize> {
@@ -70,7 +75,7 @@ fn copy_once(from: BorrowedFd<'_>, to: &mut dyn io::Write) -> io::Result<usize> 
 ///
 /// # Errors
 /// An output that cannot be written.
-pub fn pipes(mut ends: Ends, session: BorrowedFd<'_>) -> io::Result<()> {
+pub fn pipes(mut ends: Ends, session: &mut Session) -> io::Result<()> {
     let stdin = io::stdin();
     let mut is_over = false;
     while ends.output.is_some() || ends.errors.is_some() {
@@ -90,7 +95,7 @@ pub fn pipes(mut ends: Ends, session: BorrowedFd<'_>) -> io::Result<()> {
             what.push(Source::Input);
         }
         if !is_over {
-            fds.push(PollFd::new(session, PollFlags::POLLIN));
+            fds.push(PollFd::new(session.as_fd(), PollFlags::POLLIN));
             what.push(Source::Session);
         }
         // Once the command is over only what is in the pipes counts: a child
@@ -113,7 +118,13 @@ pub fn pipes(mut ends: Ends, session: BorrowedFd<'_>) -> io::Result<()> {
                 Source::Session => is_over = true,
                 Source::Output => moved |= drain(&mut ends.output, &mut io::stdout().lock())?,
                 Source::Errors => moved |= drain(&mut ends.errors, &mut io::stderr().lock())?,
-                Source::Input => feed(&mut ends.to_command),
+                Source::Input => {
+                    feed(&mut ends.to_command);
+                    if ends.to_command.is_none() && ends.is_attached {
+                        // A shim that is gone is noticed where it is waited for.
+                        let _ = session.end_input();
+                    }
+                }
             }
         }
         if is_over && !moved {
@@ -156,24 +167,48 @@ fn feed(to: &mut Option<OwnedFd>) {
     }
 }
 
-/// Copies between the user's terminal and `master` until the other side is
-/// closed or the command has ended (`session` is readable).
+/// The far side of the user's terminal.
+#[derive(Debug)]
+pub struct Screen<'a> {
+    /// What is shown.
+    pub output: BorrowedFd<'a>,
+    /// Gets what is typed, and the size of the user's terminal.
+    pub master: Option<BorrowedFd<'a>>,
+}
+
+/// Why copying has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// The far side is closed, or the command has ended.
+    Ended,
+    /// The user typed the keys for it.
+    Detached,
+}
+
+/// Copies between the user's terminal and `screen` until the other side is
+/// closed, the command has ended (`session` is readable) or `keys` were typed.
 ///
 /// # Errors
 /// A terminal that cannot be read or written.
-pub fn terminal(master: &OwnedFd, session: BorrowedFd<'_>) -> io::Result<()> {
+pub fn terminal(
+    screen: &Screen<'_>,
+    session: BorrowedFd<'_>,
+    keys: &mut DetachKeys,
+) -> io::Result<Over> {
     let resized = SignalFd::new(&[Signal::new(28).unwrap_or(Signal::HUP)])
         .map_err(|e| io::Error::from(e.errno))?;
     let stdin = io::stdin();
-    let mut writer = File::from(master.try_clone()?);
-    let mut has_input = true;
+    let mut to_command = match screen.master {
+        Some(master) => Some(File::from(master.try_clone_to_owned()?)),
+        None => None,
+    };
     loop {
         let mut fds = vec![
-            PollFd::new(master.as_fd(), PollFlags::POLLIN),
+            PollFd::new(screen.output, PollFlags::POLLIN),
             PollFd::new(session, PollFlags::POLLIN),
             PollFd::new(resized.as_fd(), PollFlags::POLLIN),
         ];
-        if has_input {
+        if to_command.is_some() {
             fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
         }
         match poll(&mut fds, PollTimeout::NONE) {
@@ -182,21 +217,53 @@ pub fn terminal(master: &OwnedFd, session: BorrowedFd<'_>) -> io::Result<()> {
             Err(errno) => return Err(errno.into()),
         }
         let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
-        if ready[0] && copy_once(master.as_fd(), &mut io::stdout().lock())? == 0 {
-            return Ok(());
+        if ready[0] && copy_once(screen.output, &mut io::stdout().lock())? == 0 {
+            return Ok(Over::Ended);
         }
         if ready[2] {
             while resized.next().map_err(|e| io::Error::from(e.errno))?.is_some() {}
-            if let Some((columns, rows)) = terminal_size() {
-                // A terminal that is going away no longer minds its size.
-                let _ = terminal::set_size(master.as_fd(), columns, rows);
+            fit(screen);
+        }
+        if ready.get(3) == Some(&true)
+            && let Some(file) = &mut to_command
+        {
+            match typed(file, keys) {
+                Ok(Typed::Some) => {}
+                Ok(Typed::Detach) => return Ok(Over::Detached),
+                Ok(Typed::End) | Err(_) => to_command = None,
             }
         }
-        if has_input && ready.get(3) == Some(&true) {
-            has_input = copy_once(stdin.as_fd(), &mut writer).is_ok_and(|length| length > 0);
-        }
         if ready[1] && !ready[0] {
-            return Ok(());
+            return Ok(Over::Ended);
         }
     }
+}
+
+/// Gives the far side the size of the user's terminal.
+pub fn fit(screen: &Screen<'_>) {
+    if let (Some(master), Some((columns, rows))) = (screen.master, terminal_size()) {
+        // A terminal that is going away no longer minds its size.
+        let _ = terminal::set_size(master, columns, rows);
+    }
+}
+
+enum Typed {
+    Some,
+    Detach,
+    End,
+}
+
+fn typed(to: &mut File, keys: &mut DetachKeys) -> io::Result<Typed> {
+    let mut chunk = [0; 4096];
+    let length = match nix::unistd::read(io::stdin().as_fd(), &mut chunk) {
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => return Ok(Typed::Some),
+        other => other?,
+    };
+    let (pass, detach) = keys.feed(&chunk[..length]);
+    to.write_all(&pass)?;
+    Ok(match (detach, length) {
+        (true, _) => Typed::Detach,
+        (false, 0) => Typed::End,
+        (false, _) => Typed::Some,
+    })
 }

@@ -92,8 +92,13 @@ fn pod(view: &PodView, wide: bool, now: Timestamp) -> Vec<String> {
         // No supervisor has it: an object of an earlier boot, or a pod whose
         // first status is not written yet.
         None => {
-            let status = if view.loaded.is_some() { "Pending" } else { "Unknown" };
-            row.extend([format!("0/{count}"), status.into(), "0".into()]);
+            let status = match (&view.loaded, view.json["status"]["phase"].as_str()) {
+                (Some(_), _) => "Pending",
+                (None, Some("Succeeded")) => "Completed",
+                (None, Some("Failed")) => view.json["status"]["reason"].as_str().unwrap_or("Error"),
+                (None, _) => "Unknown",
+            };
+            row.extend([format!("0/{count}"), status.to_owned(), "0".into()]);
         }
     }
     row.push(age(&view.json["metadata"]["creationTimestamp"], now));

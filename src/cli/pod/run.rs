@@ -173,7 +173,7 @@ fn stop(pods: &[Watched], roots: &Roots, force: bool) {
 
 /// 0 for a pod that Succeeded; else the exit code of the first container that
 /// failed, 1 where none did.
-fn exit_code(status: &PodStatus) -> u8 {
+pub(super) fn exit_code(status: &PodStatus) -> u8 {
     if status.phase == Phase::Succeeded {
         return 0;
     }

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::error::CliError;
 use crate::manifest::{self, Object};
+use crate::model::PodKey;
 
 use super::args::{Files, Scope};
 use super::start;
+use super::types::ResourceType;
 
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
@@ -16,6 +18,21 @@ pub struct Given {
     /// What errors call the manifest.
     pub file: String,
     pub object: Object,
+}
+
+impl Given {
+    /// What the object is called.
+    ///
+    /// # Errors
+    /// A kind that no verb knows.
+    pub fn target(&self) -> Result<(ResourceType, PodKey), CliError> {
+        let kind = self.object.kind();
+        let kind =
+            ResourceType::parse(kind).ok_or_else(|| CliError::UnknownKind(kind.to_owned()))?;
+        let metadata = self.object.metadata();
+        let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
+        Ok((kind, PodKey { namespace, name }))
+    }
 }
 
 /// Every object of the files, with its namespace.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::cli::error::CliError;
 use crate::image;
+use crate::manifest::types::ManagedFieldsEntry;
 use crate::manifest::{self, Object, PodObject};
 use crate::model::plan::{PodPlan, PullPolicy};
 use crate::model::{ErrorKind, PodKey, Roots, Timestamp};
@@ -74,6 +75,15 @@ impl Planned {
                 continue;
             };
             let settings = settings_of(args, &mut pod);
+            if !args.detach {
+                pod.metadata.managed_fields = vec![ManagedFieldsEntry {
+                    manager: FOREGROUND.to_owned(),
+                    operation: "Update".to_owned(),
+                    api_version: "v1".to_owned(),
+                    time: Some(now),
+                    ..ManagedFieldsEntry::default()
+                }];
+            }
             match settings::plan(&mut pod, settings, roots, now)? {
                 Ok(plan) => self.pods.push((*pod, plan)),
                 Err(report) => problems.push(report.to_string()),
@@ -107,7 +117,7 @@ impl Planned {
             }
             let containers = plan.init_containers.iter().chain(&plan.containers);
             for container in containers.filter(|c| c.pull_policy != PullPolicy::Never) {
-                check_image(&store, &container.name, &container.image)?;
+                image_is_there(&store, &container.name, &container.image)?;
             }
         }
         Ok(())
@@ -143,6 +153,25 @@ pub fn key_of(plan: &PodPlan) -> PodKey {
     PodKey { namespace: plan.namespace.clone(), name: plan.name.clone() }
 }
 
+/// The manager of a pod that a command runs in the foreground.
+const FOREGROUND: &str = "podrt-run";
+
+/// Whether a stored pod that nobody runs is to be begun when the machine
+/// starts: not one that has ended, nor one that a command had run in the
+/// foreground.
+#[must_use]
+pub fn begins_at_boot(object: &Value) -> bool {
+    let managers = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+    let mut managers = managers.map(|fields| &fields["manager"]);
+    !is_final(object) && !managers.any(|manager| manager == FOREGROUND)
+}
+
+/// Whether the stored object says that the pod has ended for good.
+#[must_use]
+pub fn is_final(object: &Value) -> bool {
+    matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+}
+
 /// Starts a pod's processes and stores its object. In this order: who loses a
 /// race for the name must not touch the winner's object.
 ///
@@ -155,7 +184,19 @@ pub fn launch(
 ) -> Result<(Client, Value), CliError> {
     let client =
         client::spawn(plan, &SpawnOptions::default()).map_err(|e| CliError::room(&e, e.kind()))?;
-    let object = put(objects, "Pod", stored(pod, plan))?;
+    let mut object = put(objects, "Pod", stored(pod, plan))?;
+    // A shim that has ended before the object was there could not write the
+    // final status into it.
+    let status = PodStore::new(&plan.roots.root)
+        .open(&plan.uid)
+        .and_then(|record| record.status())
+        .ok()
+        .flatten()
+        .map(|record| record.status);
+    if let Some(status) = status.filter(|status| status.phase.is_terminal()) {
+        object["status"] = serde_json::to_value(status).unwrap_or_default();
+        object = put(objects, "Pod", object)?;
+    }
     Ok((client, object))
 }
 
@@ -204,7 +245,17 @@ pub fn put(store: &ObjectStore, kind: &str, object: Value) -> Result<Value, CliE
     Ok(written.object().clone())
 }
 
-fn check_image(store: &image::Store, container: &str, name: &str) -> Result<(), CliError> {
+/// Refuses an image that is not there, for a command that would wait for its
+/// container.
+///
+/// # Errors
+/// The image's name, and the image store's.
+pub(super) fn check_image(roots: &Roots, container: &str, name: &str) -> Result<(), CliError> {
+    let store = image::Store::open(&roots.images()).map_err(|e| CliError::room(&e, e.kind()))?;
+    image_is_there(&store, container, name)
+}
+
+fn image_is_there(store: &image::Store, container: &str, name: &str) -> Result<(), CliError> {
     let fail = |cause: &dyn std::fmt::Display, kind| CliError::Room {
         line: format!("container {container:?}: {cause}"),
         kind,

@@ -143,6 +143,10 @@ fn view(object: Option<Value>, loaded: Option<LoadedPod>) -> PodView {
                 record.deletion_grace_period_seconds.into();
         }
     }
+    // As kubectl without --show-managed-fields.
+    if let Some(metadata) = json.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
     PodView { key: key_of(&json), json, loaded }
 }
 

@@ -151,7 +151,7 @@ impl<'a> Writer<'a> {
         let same = same_spec
             && new.metadata.labels == old.metadata.labels
             && new.metadata.annotations == old.metadata.annotations;
-        if same && record.is_some() {
+        if same && (record.is_some() || start::is_final(old_json)) {
             return Ok(Updated { object: old_json.clone(), how: Change::None });
         }
         if let Err(report) =
@@ -170,7 +170,10 @@ impl<'a> Writer<'a> {
         new.metadata.creation_timestamp = old.metadata.creation_timestamp;
         new.metadata.generation = old.metadata.generation.max(1) + i64::from(!same_spec);
         let plan = self.amend(&record, &mut new)?;
-        let json = start::stored(&new, &plan);
+        let mut json = start::stored(&new, &plan);
+        if let Some(status) = old_json.get("status") {
+            json["status"] = status.clone();
+        }
         let object = start::put(&self.objects, "Pod", json)?;
         Ok(Updated { object, how: Change::InPlace })
     }
@@ -183,6 +186,30 @@ impl<'a> Writer<'a> {
             .map_err(|report| CliError::Manifest(report.to_string()))?;
         lifecycle::amend(&mut plan, &wanted);
         amend_record(self.roots, record, &plan)?;
+        Ok(plan)
+    }
+
+    /// Gives a pod that runs one more container: the last ephemeral one of
+    /// `pod`.
+    ///
+    /// # Errors
+    /// A pod that nobody runs; what this machine cannot honour.
+    pub fn add_ephemeral(&self, pod: Object) -> Result<PodPlan, CliError> {
+        let Object::Pod(mut pod) = pod else { return Err(not_running("")) };
+        let name = pod.metadata.name.clone();
+        let record = PodStore::new(&self.roots.root).find(&pod_key(&pod)).map_err(room)?;
+        let record = record.ok_or_else(|| not_running(&name))?;
+        let mut plan = record.plan().map_err(room)?;
+        pod.metadata.generation += 1;
+        let settings = Settings { is_static: plan.is_static, ..Settings::of(&pod) };
+        let wanted = settings::plan(&mut pod, settings, self.roots, plan.created_at)?
+            .map_err(|report| CliError::Manifest(report.to_string()))?;
+        lifecycle::amend(&mut plan, &wanted);
+        plan.ephemeral_containers.extend(wanted.ephemeral_containers.last().cloned());
+        let supervisor = |e: crate::supervisor::Error| CliError::room(&e, e.kind());
+        let client = Client::connect(self.roots, record.uid()).map_err(supervisor)?;
+        client.ok_or_else(|| not_running(&name))?.amend(plan.clone()).map_err(supervisor)?;
+        start::put(&self.objects, "Pod", start::stored(&pod, &plan))?;
         Ok(plan)
     }
 
@@ -242,6 +269,10 @@ fn modified(plural: &str, name: &str) -> CliError {
         "Operation cannot be fulfilled on {plural} {name:?}: the object has been modified; please \
          apply your changes to the latest version and try again"
     ))
+}
+
+fn not_running(pod: &str) -> CliError {
+    CliError::Refused(format!("pod {pod:?} is not running"))
 }
 
 fn already_exists(object: &Object) -> CliError {

@@ -82,7 +82,10 @@ pub enum Parsed<T> {
 }
 
 /// A duration as Go reads it: `300ms`, `5s`, `1m30s`, `2h`.
-pub(super) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+///
+/// # Errors
+/// What is none.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     let invalid = || format!("invalid duration {text:?}: want a number with a unit, as 30s or 5m");
     if text == "0" {
         return Ok(std::time::Duration::ZERO);

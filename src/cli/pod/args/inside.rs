@@ -21,9 +21,86 @@ pub struct ExecArgs {
     /// Only the command's own output
     #[arg(short, long)]
     pub quiet: bool,
+    /// The keys that leave the terminal, which then is closed; empty for none
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub detach_keys: String,
     #[command(flatten)]
     pub scope: Scope,
     /// The command and its arguments
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
+/// Attach to a container that runs
+#[derive(Debug, Parser)]
+#[command(name = "podrt attach", no_binary_name = true)]
+pub struct AttachArgs {
+    #[arg(value_name = "POD")]
+    pub pod: String,
+    #[arg(short, long)]
+    pub container: Option<String>,
+    /// Pass standard input on
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// Standard input is a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Only the container's own output
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// The keys that leave a terminal without ending the container; empty for
+    /// none
+    #[arg(long, default_value = "ctrl-p,ctrl-q")]
+    pub detach_keys: String,
+    #[command(flatten)]
+    pub scope: Scope,
+}
+
+/// Add a container to a pod that runs, to look into it
+#[derive(Debug, Parser)]
+#[command(name = "podrt debug", no_binary_name = true)]
+#[allow(clippy::struct_excessive_bools, reason = "these are kubectl's flags")]
+pub struct DebugArgs {
+    #[arg(value_name = "POD")]
+    pub pod: String,
+    #[arg(long)]
+    pub image: String,
+    /// The container whose processes the new one sees
+    #[arg(long)]
+    pub target: Option<String>,
+    /// The new container's name
+    #[arg(short, long)]
+    pub container: Option<String>,
+    /// A variable of the environment (NAME=VALUE)
+    #[arg(long)]
+    pub env: Vec<String>,
+    /// Always, IfNotPresent or Never
+    #[arg(long)]
+    pub image_pull_policy: Option<String>,
+    /// legacy, general, baseline, restricted, netadmin or sysadmin
+    #[arg(long, default_value = "legacy")]
+    pub profile: String,
+    /// What follows are the arguments, not the command
+    #[arg(long)]
+    pub arguments_only: bool,
+    /// Pass standard input on, and attach
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// Give the container a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Attach to the container (default with -i)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub attach: Option<bool>,
+    /// Only the container's own output
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// The keys that leave a terminal without ending the container
+    #[arg(long, default_value = "ctrl-p,ctrl-q")]
+    pub detach_keys: String,
+    #[command(flatten)]
+    pub scope: Scope,
+    /// The command
+    #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }

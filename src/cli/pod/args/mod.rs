@@ -8,8 +8,8 @@ mod run;
 mod tests;
 mod write;
 
-pub use common::{Parsed, Scope, WideScope, parse};
-pub use inside::ExecArgs;
-pub use read::{DescribeArgs, GetArgs, LogsArgs};
-pub use run::{Network, RunArgs, WaitFor};
+pub use common::{Parsed, Scope, WideScope, parse, parse_duration};
+pub use inside::{AttachArgs, DebugArgs, ExecArgs};
+pub use read::{DescribeArgs, EventsArgs, GetArgs, LogsArgs, Timeout, WaitArgs};
+pub use run::{Network, RunArgs, RunImageArgs, WaitFor};
 pub use write::{ApplyArgs, CreateArgs, DeleteArgs, Files, MetaArgs, ReplaceArgs};

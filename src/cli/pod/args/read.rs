@@ -97,3 +97,69 @@ pub struct LogsArgs {
     #[command(flatten)]
     pub scope: Scope,
 }
+
+/// Show the events of pods
+#[derive(Debug, Parser)]
+#[command(name = "podrt events", no_binary_name = true)]
+pub struct EventsArgs {
+    /// Only those of one object (pod/NAME)
+    #[arg(long = "for", value_name = "TYPE/NAME")]
+    pub of: Option<String>,
+    /// Only Normal or Warning
+    #[arg(long, value_delimiter = ',')]
+    pub types: Vec<String>,
+    /// Go on with those to come
+    #[arg(short, long)]
+    pub watch: bool,
+    /// json or yaml
+    #[arg(short, long, default_value = "", hide_default_value = true)]
+    pub output: String,
+    /// Leave out the heading
+    #[arg(long)]
+    pub no_headers: bool,
+    #[command(flatten)]
+    pub scope: WideScope,
+}
+
+/// How long to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeout {
+    Within(std::time::Duration),
+    /// A negative time was typed.
+    Unlimited,
+}
+
+fn parse_timeout(text: &str) -> Result<Timeout, String> {
+    match text.strip_prefix('-') {
+        Some(rest) => parse_duration(rest).map(|_| Timeout::Unlimited),
+        None => parse_duration(text).map(Timeout::Within),
+    }
+}
+
+/// Wait until objects are as they shall be
+#[derive(Debug, Parser)]
+#[command(name = "podrt wait", no_binary_name = true)]
+pub struct WaitArgs {
+    /// TYPE NAME..., TYPE/NAME...
+    #[arg(value_name = "TYPE")]
+    pub what: Vec<String>,
+    /// condition=NAME[=VALUE], jsonpath=PATH[=VALUE], delete or create
+    #[arg(long = "for", value_name = "GOAL")]
+    pub goal: String,
+    /// Give up after this long; 0 looks once, a negative time is a week
+    #[arg(long, value_parser = parse_timeout, default_value = "30s", allow_hyphen_values = true)]
+    pub timeout: Timeout,
+    /// All of the type
+    #[arg(long)]
+    pub all: bool,
+    /// Select by labels
+    #[arg(short = 'l', long, default_value = "", hide_default_value = true)]
+    pub selector: String,
+    /// name
+    #[arg(short, long, default_value = "", hide_default_value = true)]
+    pub output: String,
+    #[command(flatten)]
+    pub files: super::write::Files,
+    #[command(flatten)]
+    pub scope: WideScope,
+}

@@ -91,3 +91,81 @@ fn parse_size(text: &str) -> Result<u64, String> {
     let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok()).filter(|&bytes| bytes > 0);
     bytes.ok_or_else(|| "must be a size such as 10Mi, greater than 0".to_owned())
 }
+
+/// Run an image in a pod of one container
+#[derive(Debug, Parser)]
+#[command(name = "podrt run NAME", no_binary_name = true)]
+#[allow(clippy::struct_excessive_bools, reason = "these are kubectl's flags")]
+pub struct RunImageArgs {
+    /// The name of the pod and of its container
+    pub name: String,
+    #[arg(long)]
+    pub image: String,
+    /// Always, OnFailure or Never
+    #[arg(long, default_value = "Always")]
+    pub restart: String,
+    /// A variable of the environment (NAME=VALUE)
+    #[arg(long)]
+    pub env: Vec<String>,
+    /// A port of the container
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Labels instead of run=NAME (KEY=VALUE,...)
+    #[arg(short, long, default_value = "", hide_default_value = true)]
+    pub labels: String,
+    /// An annotation (KEY=VALUE)
+    #[arg(long)]
+    pub annotations: Vec<String>,
+    /// Always, IfNotPresent or Never
+    #[arg(long)]
+    pub image_pull_policy: Option<String>,
+    /// What follows is the command, not its arguments
+    #[arg(long)]
+    pub command: bool,
+    /// Run the container privileged
+    #[arg(long)]
+    pub privileged: bool,
+    /// Pass standard input on, and attach
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// Leave the container's input open when this command's ends
+    #[arg(long)]
+    pub leave_stdin_open: bool,
+    /// Give the container a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Wait for the container and show its output (default with -i)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub attach: Option<bool>,
+    /// Remove the pod afterwards
+    #[arg(long)]
+    pub rm: bool,
+    /// No messages but the container's output
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// JSON that is merged into the pod
+    #[arg(long)]
+    pub overrides: Option<String>,
+    /// client: only print what would be made
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "client")]
+    pub dry_run: Option<String>,
+    /// json, yaml or name
+    #[arg(short, long, default_value = "", hide_default_value = true)]
+    pub output: String,
+    /// The keys that leave a terminal without ending the container
+    #[arg(long, default_value = "ctrl-p,ctrl-q")]
+    pub detach_keys: String,
+    #[command(flatten)]
+    pub scope: Scope,
+    /// The command or its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command_line: Vec<String>,
+}
+
+impl RunImageArgs {
+    /// Whether the command stays with the container.
+    #[must_use]
+    pub fn attaches(&self) -> bool {
+        self.attach.unwrap_or(self.stdin || self.tty)
+    }
+}

@@ -14,4 +14,9 @@ fn every_verb_has_a_consistent_parser() {
     CreateArgs::command().debug_assert();
     ReplaceArgs::command().debug_assert();
     MetaArgs::command().debug_assert();
+    AttachArgs::command().debug_assert();
+    DebugArgs::command().debug_assert();
+    EventsArgs::command().debug_assert();
+    WaitArgs::command().debug_assert();
+    RunImageArgs::command().debug_assert();
 }
