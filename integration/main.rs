@@ -9,6 +9,7 @@ mod oci_conformance;
 mod oci_exec;
 mod oci_failures;
 mod oci_lifecycle;
+mod oci_mounts;
 mod oci_namespaces;
 mod oci_process;
 mod oci_rootless;

@@ -237,3 +237,31 @@ fn spec_and_features_print_what_tools_expect() {
     assert!(lines[0].starts_with("podrt version "));
     assert!(lines[1].starts_with("commit: ") && lines[2].starts_with("spec: "));
 }
+
+#[test]
+fn a_shell_completes_verbs_flags_and_ids() {
+    let world = World::new();
+    let id = world.name("c");
+    let path = Bundle::new(&world, "b", &["true"]).write();
+    world.podrt(&["create", "-b", &path, &id]).ok();
+    let script = world.podrt(&["completion", "bash"]).ok();
+    let completed = |words: &[&str]| {
+        let line = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+        let podrt = crate::support::podrt_path();
+        let asked = format!(
+            "podrt() {{ '{}' \"$@\"; }}\n{script}\nCOMP_WORDS=(podrt {line})\n\
+             COMP_CWORD={}\n_podrt\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            podrt.display(),
+            words.len()
+        );
+        let mut command = std::process::Command::new("bash");
+        let ran = crate::support::run(command.args(["-c", &asked]).env("PODRT_ROOT", world.root()));
+        ran.ok().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(completed(&["upd"]), ["update"]);
+    assert_eq!(completed(&["--root", "/x", "feat"]), ["features"]);
+    assert_eq!(completed(&["exec", "--ignore"]), ["--ignore-paused"]);
+    assert_eq!(completed(&["start", &id[..id.len() - 1]]), [id.as_str()]);
+    world.podrt(&["delete", &id]).ok();
+    world.assert_clean();
+}

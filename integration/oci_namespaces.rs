@@ -208,3 +208,40 @@ fn a_time_namespace_has_its_offsets() {
     assert!(out.trim().parse::<u64>().unwrap() > 1_000_000, "{out}");
     world.assert_clean();
 }
+
+#[test]
+fn a_user_namespace_can_be_joined_and_an_exec_follows() {
+    let world = World::new();
+    let id = world.name("c");
+    let mut holder = Command::new("unshare").args(["-U", "sleep", "1000"]).spawn().unwrap();
+    let inner = holder.id();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while link(&inner.to_string(), "user") == link("self", "user") {
+        assert!(std::time::Instant::now() < deadline, "no new namespace");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    for map in ["uid_map", "gid_map"] {
+        fs::write(format!("/proc/{inner}/{map}"), "0 100000 65536").unwrap();
+    }
+    let mut bundle = Bundle::new(&world, "b", &["sleep", "1000"]);
+    let path = format!("/proc/{inner}/ns/user");
+    let list = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    list.push(json!({"type": "user", "path": path}));
+    for folder in [world.path(), Path::new(&bundle.path)] {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = bundle.write();
+    let ran = world.podrt(&["run", "-d", "-b", &path, &id]);
+    let pid = pid_of(&world, &id);
+    let joined = link(&pid, "user") == link(&inner.to_string(), "user");
+    let script = "id -u; cat /proc/self/uid_map";
+    let out = world.podrt(&["exec", &id, "sh", "-c", script]);
+    world.podrt(&["delete", "-f", &id]).ok();
+    let _ = holder.kill();
+    let _ = holder.wait();
+    assert!(ran.code == 0 && joined, "{ran:?}");
+    let words: Vec<String> = out.ok().split_whitespace().map(str::to_owned).collect();
+    assert_eq!(words, ["0", "0", "100000", "65536"]);
+    world.assert_clean();
+}

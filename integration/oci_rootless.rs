@@ -90,7 +90,7 @@ fn a_user_runs_a_container_without_a_cgroup_and_executes_in_it() {
     assert_eq!(home.podrt(&["exec", &id, "sh", "-c", "exit 7"]).code, 7);
     let error = home.podrt(&["pause", &id]).error(1);
     assert!(error.contains("a rootless container has none"), "{error}");
-    home.podrt(&["kill", &id, "KILL"]).ok();
+    home.podrt(&["kill", "--all", &id, "KILL"]).ok();
     home.podrt(&["delete", "--force", &id]).ok();
     home.world.assert_clean();
 }

@@ -1,4 +1,4 @@
-//! `mounts`. Each option of a mount is tested by the features document.
+//! `mounts`. The options have a test of their own, `oci_mounts`.
 
 use std::fs;
 use std::os::unix::fs::chown;

@@ -38,7 +38,7 @@ Pods:
 
 OCI containers, as runc:
   create, start, state, kill, delete, run, exec, list, ps, pause, resume, update,
-  events, spec, features
+  events, spec, features; completion bash|zsh
 
 Flags:
   --root DIR            Running state (default /run/podrt, PODRT_ROOT)

@@ -21,7 +21,8 @@ pub trait Known {
 }
 
 /// Verbs that only runc has.
-const OCI_VERBS: [&str; 12] = [
+const OCI_VERBS: [&str; 13] = [
+    "completion",
     "start",
     "state",
     "kill",

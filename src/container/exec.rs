@@ -189,8 +189,10 @@ impl Target {
 
     /// The way into the container's cgroup, if it has one.
     fn entry(&self, below: Option<&Path>) -> Result<Entry> {
-        if self.record.cgroup.is_empty() {
-            return Ok(Entry::default());
+        match below {
+            None if self.record.cgroup.is_empty() => return Ok(Entry::default()),
+            Some(_) => drop(self.record.require_cgroup()?),
+            None => {}
         }
         self.cgroup(below)?.entry().map_err(|error| cgroup_error(&error))
     }

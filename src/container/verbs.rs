@@ -81,7 +81,14 @@ pub fn kill(state_root: &Path, id: &ContainerId, signal: Option<Signal>, all: bo
     let process = record.process();
     // The processes of a shared pid namespace do not die with their first.
     let everything = all || (signal == Some(Signal::KILL) && !record.own_pid);
-    if everything && let Some(signal) = signal {
+    if record.cgroup.is_empty() && process.is_none() && all {
+        return Ok(());
+    }
+    // Without a cgroup nobody but the first is known.
+    if everything
+        && !record.cgroup.is_empty()
+        && let Some(signal) = signal
+    {
         let sent = signal_all(&record, signal)?;
         return if all || sent || process.is_some() { Ok(()) } else { Err(Error::NotRunning) };
     }

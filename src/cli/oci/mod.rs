@@ -1,6 +1,7 @@
 //! The OCI verbs: runc's command line, flag for flag.
 
 mod checkpoint;
+mod completion;
 mod create;
 mod delete;
 mod events;

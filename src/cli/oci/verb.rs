@@ -6,7 +6,7 @@ use std::io::Write;
 use super::flags::{Grammar, Typed, UsageError};
 use super::report::{Failure, Outcome, tell};
 use super::{
-    checkpoint, create, delete, events, exec, features, kill, list, pause, ps, resume,
+    checkpoint, completion, create, delete, events, exec, features, kill, list, pause, ps, resume,
     run as run_verb, spec, start, state, update,
 };
 use crate::cli::error::CliError;
@@ -16,8 +16,29 @@ use crate::model::ContainerId;
 /// A verb: its command line and what it does.
 type Verb = (&'static Grammar, fn(&Globals, &Typed) -> Outcome);
 
+/// The command lines of all verbs.
+pub const GRAMMARS: [&Grammar; 16] = [
+    &completion::GRAMMAR,
+    &create::GRAMMAR,
+    &delete::GRAMMAR,
+    &events::GRAMMAR,
+    &exec::GRAMMAR,
+    &features::GRAMMAR,
+    &kill::GRAMMAR,
+    &list::GRAMMAR,
+    &pause::GRAMMAR,
+    &ps::GRAMMAR,
+    &resume::GRAMMAR,
+    &run_verb::GRAMMAR,
+    &spec::GRAMMAR,
+    &start::GRAMMAR,
+    &state::GRAMMAR,
+    &update::GRAMMAR,
+];
+
 fn find(verb: &str) -> Option<Verb> {
     Some(match verb {
+        "completion" => (&completion::GRAMMAR, completion::run),
         "create" => (&create::GRAMMAR, create::run),
         "start" => (&start::GRAMMAR, start::run),
         "state" => (&state::GRAMMAR, state::run),
