@@ -2,6 +2,7 @@
 //!
 //! The tests drive the real commands as root and leave the machine as it was.
 
+mod faults;
 mod image_verbs;
 mod limits_oci;
 mod limits_pod;

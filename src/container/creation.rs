@@ -23,6 +23,7 @@ use super::outset::{HeldGate, Outset, Undo};
 use super::plan;
 use super::record::Record;
 use super::state::Status;
+use crate::sys::fault::{self, Point};
 use crate::sys::process::{self, Clone, CloneArgs};
 use crate::sys::{SyscallError, prctl};
 
@@ -59,6 +60,7 @@ impl Creation {
         let draft = Draft::new(options)?;
         let outset = Outset::make(&draft)?;
         prctl::set_dumpable(false).map_err(Error::call("protect the process"))?;
+        fault::at(Point::CloneInit).map_err(Error::call("clone the container's process"))?;
         let (parent_end, child_end) = channel::pair().map_err(Error::call("make a channel"))?;
         let args = CloneArgs {
             flags: draft.init.namespaces.clone,
@@ -90,7 +92,6 @@ impl Creation {
                 if !creation.undo.has_cgroup() {
                     creation.record.cgroup.clear();
                 }
-                draft.keep.keep(creation.undo.dir.path(), &creation.spec)?;
                 creation.adopt(pid)?;
                 Ok(creation)
             }
@@ -181,6 +182,7 @@ impl Creation {
 
     fn finish(&mut self) -> Result<Created> {
         let dir = &self.undo.dir;
+        fault::at(Point::FinishContainer).map_err(Error::call("complete the container"))?;
         write_pid_file(self.pid_file.as_deref(), Pid::from_raw(self.record.pid))?;
         if self.held.gate.is_none() {
             let (from, to) = (dir.file("exec.fifo.new"), dir.file("exec.fifo"));

@@ -14,6 +14,7 @@ use super::record::{StateDir, cgroup_error};
 use super::systemd;
 use crate::cgroup::Cgroup;
 use crate::cgroup::systemd::Placeholder;
+use crate::sys::fault::{self, Point};
 use crate::sys::{SyscallError, fd};
 
 /// What exists so far; undone when dropped, unless the container is complete.
@@ -77,13 +78,21 @@ impl Outset {
     /// [`Error::Exists`], a cgroup in use, a limit that cannot be set; nothing
     /// is left behind.
     pub(super) fn make(draft: &Draft) -> Result<Self> {
+        let fault = |point| fault::at(point).map_err(Error::call("make the container"));
+        fault(Point::ClaimState)?;
         let dir = StateDir::claim(&draft.state_root, &draft.record.id)?;
         let driver = draft.record.cgroup_driver;
         let mut undo = Undo { dir, cgroup: None, driver, armed: true };
+        // Before the cgroup: `delete` finds that by the spec when this process
+        // is killed on the way.
+        fault(Point::SaveSpec)?;
+        draft.keep.keep(undo.dir.path(), &draft.spec)?;
+        fault(Point::MakeCgroup)?;
         let (cgroup, placeholder) = systemd::make(&draft.record, &draft.resources)?;
         undo.cgroup = cgroup;
         let entry = undo.cgroup.as_ref().map(Cgroup::entry).transpose();
         let entry = entry.map_err(|error| cgroup_error(&error))?.unwrap_or_default();
+        fault(Point::MakeGate)?;
         let (held, gate, status) = gates(draft.gate, &undo.dir)?;
         let entrance = Entrance { join_cgroups: entry.join, gate, status };
         Ok(Self { undo, held, clone_into: entry.clone_into, placeholder, entrance })

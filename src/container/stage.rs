@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use crate::sys::SyscallError;
 use crate::sys::error::describe;
+use crate::sys::fault::{self, Point};
 
 /// One step, in the order in which a container's first process takes them.
 /// The numbers travel from the child to the parent.
@@ -81,6 +82,15 @@ impl Stage {
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|stage| *stage as u8 == number)
+    }
+
+    /// Where a test may fail this step or end the process.
+    pub(super) fn reach(self) -> Result<(), StepError> {
+        fault::at(self.point()).map_err(|error| StepError::call(self, &error))
+    }
+
+    fn point(self) -> Point {
+        Point::ALL[Point::JoinCgroup as usize + self as usize - Self::JoinCgroup as usize]
     }
 
     /// What the step does, completing "failed to …".
@@ -165,6 +175,13 @@ impl std::error::Error for StepError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_stage_can_be_failed_by_its_name() {
+        for stage in Stage::ALL {
+            assert_eq!(format!("{stage:?}"), format!("{:?}", stage.point()));
+        }
+    }
 
     #[test]
     fn every_stage_survives_the_trip_by_number() {

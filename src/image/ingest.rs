@@ -20,6 +20,7 @@ use super::{Digest, Error, Reference, Store, names};
 use crate::store::atomic::{self, Durability};
 use crate::store::record as file;
 use crate::sys::SyscallError;
+use crate::sys::fault::{self, Point};
 
 /// What a layer must turn out to be; `None` where nobody has said it.
 #[derive(Debug, Clone)]
@@ -104,6 +105,7 @@ impl<'a> Ingest<'a> {
         }
         let folder = self.folder.join(format!("layer-{}", self.layers.len()));
         let kept = self.folder.join(format!("blob-of-layer-{}", self.layers.len()));
+        fault::at(Point::UnpackLayer).map_err(Error::system("unpack", what))?;
         let (unpacked_bytes, seen) = self.unpack(what, blob, parents, &folder, &kept)?;
         verify(what, &expected, &seen)?;
         let chain_id = Digest::chain(parent.as_ref(), &seen.diff_id);
@@ -120,8 +122,10 @@ impl<'a> Ingest<'a> {
     pub(super) fn commit(mut self, record: &Record, names: &[Reference]) -> Result<(), Error> {
         self.settle()?;
         let path = self.store.record_file(&record.id);
+        fault::at(Point::WriteImageRecord).map_err(Error::system("write", path.display()))?;
         file::write(&path, record, Durability::Disk)?;
         for name in names {
+            fault::at(Point::PutImageName).map_err(Error::system("name", name))?;
             names::put(self.store, name, record.id, record.manifest)?;
         }
         Ok(())
@@ -135,9 +139,11 @@ impl<'a> Ingest<'a> {
         };
         let opened = File::open(root).map_err(Error::io("open", root.display()))?;
         nix::unistd::syncfs(&opened).map_err(failed("syncfs"))?;
+        fault::at(Point::SettleLayers).map_err(Error::system("settle", "layers"))?;
         for (chain_id, folder) in std::mem::take(&mut self.layers) {
             enter(&folder, &self.store.layer(&chain_id))?;
         }
+        fault::at(Point::SettleBlobs).map_err(Error::system("settle", "blobs"))?;
         for (digest, path) in std::mem::take(&mut self.blobs) {
             enter(&path, &self.store.blob_file(&digest))?;
         }

@@ -16,6 +16,7 @@ use crate::model::plan::NetworkMode;
 use crate::model::roots::MACHINE_DIR;
 use crate::store::atomic::{Durability, create_dirs};
 use crate::store::lock;
+use crate::sys::fault::{self, Point};
 use crate::sys::netlink::RouteSocket;
 use crate::sys::{SyscallError, clock};
 
@@ -143,6 +144,7 @@ impl Network {
         let mut outside = RouteSocket::open().map_err(Error::step("open", "rtnetlink"))?;
         let plugged = {
             let _guard = self.lock()?;
+            fault::at(Point::EnsureBridge).map_err(Error::step("make bridge", "podrt0"))?;
             let bridge = bridge::ensure(&mut outside, &self.settings, &self.folder)?;
             self.plug_in(&mut outside, bridge, request)?
         };
@@ -163,6 +165,7 @@ impl Network {
         bridge: Bridge,
         request: &AttachRequest,
     ) -> Result<Plugged> {
+        fault::at(Point::TakeAddress).map_err(Error::step("take", "address"))?;
         let pool = self.pool()?;
         let last_note = self.folder.join(LAST_NOTE);
         let last = read_note(&last_note);
@@ -198,6 +201,7 @@ impl Network {
     /// # Errors
     /// [`Error::Pool`], [`Error::Store`] or [`Error::Step`].
     pub fn release(&self, owner: &Owner, addresses: &[IpAddr]) -> Result<House> {
+        fault::at(Point::ReleaseAddress).map_err(Error::step("release", "address"))?;
         let _guard = self.lock()?;
         let pool = self.pool()?;
         for address in addresses {
@@ -342,7 +346,9 @@ fn make_veth(
 ) -> Result<bool> {
     let name = host_interface(address);
     let pod = PodEnd { netns, name: POD_INTERFACE, mac: link::mac_of(address) };
-    match socket.execute(&[link::new_veth(&name, bridge, pod)]) {
+    let made = fault::at(Point::MakeVeth)
+        .and_then(|()| socket.execute(&[link::new_veth(&name, bridge, pod)]));
+    match made {
         Ok(()) => Ok(true),
         // EEXIST might also mean that the pod has an eth0 already.
         Err(error) if error.errno == Errno::EEXIST && !is_stale(socket, address)? => Ok(false),
@@ -371,8 +377,9 @@ impl Plugged {
 
 /// Inside the pod: both interfaces up, address, default route, in one message.
 fn configure(netns: BorrowedFd, plugged: &Plugged) -> Result<()> {
-    let mut inside = open_inside(netns)?;
     let failed = || Error::step("configure interface", POD_INTERFACE);
+    fault::at(Point::ConfigureLink).map_err(failed())?;
+    let mut inside = open_inside(netns)?;
     // Index 2 as a rule, but kernels with tunnels built in give each namespace
     // a few devices at birth.
     let found = link::find(&mut inside, POD_INTERFACE).map_err(failed())?;

@@ -18,6 +18,7 @@ use crate::model::plan::NetworkMode;
 use crate::model::spec::{SandboxPid, SandboxSpec};
 use crate::network::{AttachRequest, Attachment, Network, Owner};
 use crate::sys::exec::ExecVector;
+use crate::sys::fault::{self, Point};
 use crate::sys::mount::{FsContext, attr};
 use crate::sys::path::Procfs;
 use crate::sys::process::{
@@ -55,6 +56,7 @@ impl Sandbox {
     pub fn create(options: &SandboxOptions) -> Result<Self> {
         let spec = options.spec;
         let sysctls = sysctl::of(spec)?;
+        fault::at(Point::SandboxCgroup).map_err(Error::call("make the pod's cgroup"))?;
         Cgroup::create_parent(&spec.cgroup, &resources::limits(&spec.resources))?;
         let cgroup = pause_group(options)?;
         let started = start_pause(spec, sysctls, &cgroup);
@@ -96,6 +98,7 @@ impl Sandbox {
 
     /// The parent's part, while pause gets ready.
     fn outfit(&mut self, options: &SandboxOptions, network_ready: Option<OwnedFd>) -> Result<()> {
+        fault::at(Point::OpenNamespaces).map_err(Error::call("open the namespaces"))?;
         self.namespaces = open_namespaces(&self.record, self.pidfd.as_fd())?;
         self.record.attachment = match self.namespaces.get(&Namespace::Network) {
             None => options.network.attach_to_host(),
@@ -108,6 +111,7 @@ impl Sandbox {
             // A child that died tells why through its report.
             let _ = nix::unistd::write(&ready, b"1");
         }
+        fault::at(Point::SharedMemory).map_err(Error::call("make /dev/shm"))?;
         if !options.spec.host_ipc {
             self.shm = Some(shared_memory(options.spec.shm_size_bytes)?);
         }
@@ -260,6 +264,7 @@ fn start_pause(
         cgroup: entry.clone_into.as_ref().map(AsFd::as_fd),
         ..CloneArgs::default()
     };
+    fault::at(Point::ClonePause).map_err(Error::call("clone pause"))?;
     match clone3(&args).map_err(Error::call("clone pause"))? {
         Clone::Child => {
             // The end of the parent's pipes must be seen.

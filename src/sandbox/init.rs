@@ -13,6 +13,7 @@ use super::sysctl::Sysctl;
 use crate::model::spec::UserSpec;
 use crate::sys::SyscallError;
 use crate::sys::exec::{ExecVector, execveat};
+use crate::sys::fault::{self, Point};
 use crate::sys::fd::{close_range_cloexec, install_stdio};
 use crate::sys::keeper::set_oom_score_adj;
 use crate::sys::mount::detach_current_directory;
@@ -46,6 +47,15 @@ impl Step {
         Self::Descriptors,
         Self::Exec,
     ];
+
+    fn take(self, step: impl FnOnce() -> Result<(), SyscallError>) -> Result<(), Failure> {
+        fault::at(self.point()).and_then(|()| step()).map_err(Failure::new(self))
+    }
+
+    /// Where a test may fail this step or end the process.
+    fn point(self) -> Point {
+        Point::ALL[Point::PauseJoinCgroup as usize + self as usize - Self::JoinCgroup as usize]
+    }
 
     fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|step| *step as u8 == number)
@@ -139,14 +149,15 @@ impl Init {
     }
 
     fn prepare(&self) -> Result<(), Failure> {
-        self.join_cgroup().map_err(Failure::new(Step::JoinCgroup))?;
-        set_oom_score_adj(OOM_SCORE_ADJ).map_err(Failure::new(Step::OomScore))?;
-        self.set_hostname().map_err(Failure::new(Step::Hostname))?;
-        self.await_network().map_err(Failure::new(Step::AwaitNetwork))?;
-        self.set_sysctls().map_err(Failure::new(Step::Sysctls))?;
-        self.enter_root().map_err(Failure::new(Step::Root))?;
-        self.drop_privileges().map_err(Failure::new(Step::Privileges))?;
-        self.close_descriptors().map_err(Failure::new(Step::Descriptors))
+        Step::JoinCgroup.take(|| self.join_cgroup())?;
+        Step::OomScore.take(|| set_oom_score_adj(OOM_SCORE_ADJ))?;
+        Step::Hostname.take(|| self.set_hostname())?;
+        Step::AwaitNetwork.take(|| self.await_network())?;
+        Step::Sysctls.take(|| self.set_sysctls())?;
+        Step::Root.take(|| self.enter_root())?;
+        Step::Privileges.take(|| self.drop_privileges())?;
+        Step::Descriptors.take(|| self.close_descriptors())?;
+        Step::Exec.take(|| Ok(()))
     }
 
     fn join_cgroup(&self) -> Result<(), SyscallError> {
@@ -225,6 +236,13 @@ fn empty_mode() -> nix::sys::stat::Mode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_step_can_be_failed_by_its_name() {
+        for step in Step::ALL {
+            assert_eq!(format!("Pause{step:?}"), format!("{:?}", step.point()));
+        }
+    }
 
     #[test]
     fn a_failure_survives_the_pipe() {

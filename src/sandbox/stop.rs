@@ -9,6 +9,7 @@ use super::{Error, Result, Sandbox, SandboxRecord, housekeeping};
 use crate::cgroup::{self, Cgroup};
 use crate::model::Signal;
 use crate::network::{House, Network};
+use crate::sys::fault::{self, Point};
 use crate::sys::process::{Wait, pidfd_send_signal, pidfd_wait_exit, wait_pidfd};
 
 /// How long the kernel may take to end a process it was told to kill.
@@ -22,6 +23,7 @@ impl Sandbox {
     /// # Errors
     /// What could not be taken away; the rest is.
     pub fn stop(&mut self, network: &Network) -> Result<()> {
+        fault::at(Point::StopSandbox).map_err(Error::call("stop the sandbox"))?;
         let killed = self.kill();
         self.namespaces.clear();
         self.shm = None;

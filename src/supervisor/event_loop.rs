@@ -31,6 +31,7 @@ use crate::model::plan::PodPlan;
 use crate::store::{PodRecord, StatusRecord};
 use crate::sys::event::{Epoll, Ready, TimerFd};
 use crate::sys::exit_log::ExitLog;
+use crate::sys::fault::{self, Point};
 use crate::sys::keeper::{Link, Notice};
 use crate::sys::{clock, residency};
 
@@ -163,6 +164,7 @@ impl Shim {
     fn commit(&mut self) -> Result<()> {
         let facts = Some(self.machine.facts());
         if self.committed != facts || self.driver.waits_for_commit() {
+            fault::at(Point::CommitMemory).map_err(failed("write the pod's memory"))?;
             let memory = Memory { machine: self.machine.snapshot(), driver: self.driver.record() };
             self.record.write_machine(MEMORY_VERSION, &memory)?;
             self.committed = facts;
@@ -170,6 +172,7 @@ impl Shim {
         let revision = Some(self.machine.revision());
         if self.published != revision {
             self.published = revision;
+            fault::at(Point::CommitStatus).map_err(failed("write the status"))?;
             let status = self.status();
             self.record.write_status(&status)?;
             self.server.publish(&status, &self.epoll);

@@ -19,6 +19,7 @@ use crate::model::plan::PodPlan;
 use crate::store::{self, ObjectKey, ObjectStore, PodRecord, PodStore};
 use crate::sys::event::{Epoll, TimerFd};
 use crate::sys::exit_log::ExitLog;
+use crate::sys::fault::{self, Point};
 use crate::sys::keeper::{self, Link};
 use crate::sys::{SyscallError, clock};
 
@@ -52,6 +53,7 @@ fn supervise(args: &[String], link: Link) -> Result<()> {
     };
     let uid =
         PodUid::new(uid.as_str()).map_err(|error| Error::Garbled { cause: error.to_string() })?;
+    fault::at(Point::OpenPodRecord).map_err(failed("open the pod's record"))?;
     let store = PodStore::new(Path::new(root));
     let record = match store.open(&uid) {
         // An earlier shim removed the record and was killed before it ended.
@@ -115,6 +117,7 @@ impl Shim {
             (Some(event), _) => shim.events.push_back(event),
             (None, earlier) => shim.take_up(earlier)?,
         }
+        fault::at(Point::GreetKeeper).map_err(failed("greet keeper"))?;
         shim.keeper.alive().map_err(failed("greet keeper"))?;
         Ok(shim)
     }
@@ -158,6 +161,7 @@ impl Shim {
     /// Nothing of the pod is left but its records; of a deleted one not those
     /// either.
     fn finish(mut self) -> Result<()> {
+        fault::at(Point::FinishPod).map_err(failed("finish the pod"))?;
         if self.machine.deletion().is_some() {
             teardown::remove_ended(&self.machine.plan().roots, self.record.uid())?;
         } else if let Err(error) = self.keep_final_status() {
@@ -169,6 +173,7 @@ impl Shim {
                 break;
             }
         }
+        fault::at(Point::LeaveShimsCgroup).map_err(failed("leave the cgroup of shims"))?;
         leave_shims();
         Ok(())
     }

@@ -12,6 +12,7 @@ use super::error::{Error, Result};
 use super::shims_cgroup::{self, Entrance};
 use crate::model::plan::PodPlan;
 use crate::store::{PodRecord, PodStore};
+use crate::sys::fault::{self, Point};
 use crate::sys::keeper::{self, SpawnArgs};
 use crate::sys::{SyscallError, exec_view};
 
@@ -36,30 +37,35 @@ pub struct SpawnOptions {
 ///
 /// # Errors
 /// [`Error::Store`] when the name or uid is taken; [`Error::NoShim`],
-/// [`Error::Socket`], [`Error::Launch`]. Nothing is left behind then.
+/// [`Error::Socket`], [`Error::Launch`]. Nothing is left behind then, unless
+/// only the connection to the shim failed: then the pod goes on without it.
 pub fn spawn(plan: &PodPlan, options: &SpawnOptions) -> Result<Client> {
     let shim = open_shim(options.shim.as_deref())?;
     let pods = PodStore::new(&plan.roots.root);
+    fault::at(Point::ClaimPod).map_err(|cause| Error::Launch { step: "claim", cause })?;
     let record = pods.claim(plan)?;
     start(plan, &record, shim, options).inspect_err(|_| {
         // The first failure is the one to tell.
         let _ = pods.remove(&plan.uid);
-    })
+    })?;
+    // From here on the pod lives; its record is not this process's to remove.
+    fault::at(Point::ConnectShim)
+        .map_err(|cause| Error::Launch { step: "connect to the shim", cause })?;
+    let client = Client::connect(&plan.roots, &plan.uid)?;
+    client.ok_or_else(|| Error::NoAnswer { uid: plan.uid.clone() })
 }
 
-fn start(
-    plan: &PodPlan,
-    record: &PodRecord,
-    shim: OwnedFd,
-    options: &SpawnOptions,
-) -> Result<Client> {
+fn start(plan: &PodPlan, record: &PodRecord, shim: OwnedFd, options: &SpawnOptions) -> Result<()> {
     let failed = |step| move |cause| Error::Launch { step, cause };
+    fault::at(Point::OpenControlSocket).map_err(failed("open the control socket"))?;
     let listener = socket::listener(record.dir())?;
     let log = open_log(record.dir()).map_err(failed("open shim.log"))?;
+    fault::at(Point::EnterShimsCgroup).map_err(failed("enter the cgroup of shims"))?;
     let Entrance { entry, lock } = shims_cgroup::enter()?;
     let args = shim_arguments(plan);
-    let env: Vec<String> =
-        options.log_level.iter().map(|level| format!("PODRT_LOG={level}")).collect();
+    let log_level = options.log_level.iter().map(|level| format!("PODRT_LOG={level}"));
+    let env: Vec<String> = log_level.chain(fault::environment()).collect();
+    fault::at(Point::SpawnKeeper).map_err(failed("start keeper"))?;
     keeper::spawn(&SpawnArgs {
         run_dir: record.dir(),
         shim: shim.as_fd(),
@@ -73,9 +79,7 @@ fn start(
     })
     .map_err(failed("start keeper"))?;
     drop(lock);
-    drop(listener);
-    let client = Client::connect(&plan.roots, &plan.uid)?;
-    client.ok_or_else(|| Error::NoAnswer { uid: plan.uid.clone() })
+    Ok(())
 }
 
 /// What a shim is called with: its pod's record.

@@ -11,6 +11,7 @@ pub mod event;
 pub mod exec;
 pub mod exec_view;
 pub mod exit_log;
+pub mod fault;
 pub mod fd;
 mod hand_over;
 pub mod helper;

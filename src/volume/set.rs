@@ -16,6 +16,7 @@ use super::{
 };
 use crate::model::plan::{FilesPlugin, FilesVolume, Medium, PodPlan, VolumePlan, VolumeSource};
 use crate::sys::SyscallError;
+use crate::sys::fault::{self, Point};
 use crate::sys::mount::clone_tree;
 
 /// The volumes of a pod. What is kept in memory only lives in fds; the caller
@@ -95,6 +96,7 @@ impl VolumeSet {
     /// # Errors
     /// The text is the `ERR` of `MountVolume.SetUp failed for volume "V" : ERR`.
     pub fn set_up(&mut self, volume: &str, source: &dyn ContentSource) -> Result<()> {
+        fault::at(Point::SetUpVolume).map_err(Error::system("set up volume", volume))?;
         let volume = self.volume(volume, "")?.clone();
         let name = volume.name.as_str();
         match &volume.source {

@@ -119,7 +119,10 @@ pub(in super::super) fn run_exec(plan: &ExecPlan, channel: &ChildEnd) -> ! {
 }
 
 fn set_up_init(plan: &mut InitPlan, entrance: &Entrance, channel: &ChildEnd) -> Step<Program> {
+    Stage::JoinCgroup.reach()?;
     let proc = prepare(&entrance.join_cgroups)?;
+    Stage::Rlimits.reach()?;
+    Stage::OomScore.reach()?;
     if !plan.namespaces.clones_user() {
         plan.process.limit(&proc)?;
     }
@@ -127,6 +130,7 @@ fn set_up_init(plan: &mut InitPlan, entrance: &Entrance, channel: &ChildEnd) -> 
     if plan.namespaces.hop == Hop::Early {
         hop(channel)?;
     }
+    Stage::UnshareCgroup.reach()?;
     if plan.namespaces.own_cgroup {
         process::unshare(CloneFlags::NEWCGROUP)
             .map_err(|error| StepError::call(Stage::UnshareCgroup, &error))?;
@@ -139,6 +143,7 @@ fn set_up_init(plan: &mut InitPlan, entrance: &Entrance, channel: &ChildEnd) -> 
     name_machine(plan)?;
     join_keyring(&plan.process)?;
     let streams = enter_rootfs(plan, channel)?;
+    Stage::Sysctls.reach()?;
     for (path, value) in &plan.sysctls {
         proc.write(path, value).map_err(|error| StepError::call(Stage::Sysctls, &error))?;
     }
@@ -146,6 +151,7 @@ fn set_up_init(plan: &mut InitPlan, entrance: &Entrance, channel: &ChildEnd) -> 
     streams.install(&plan.process)?;
     let program = become_process(&plan.process, &proc, channel)?;
     drop(proc);
+    Stage::JoinPidNamespace.reach()?;
     if plan.namespaces.hop == Hop::Late {
         let keep = [channel.fd(), entrance.gate.as_fd(), entrance.status.as_fd()];
         let keep = keep.map(|fd| fd.as_raw_fd());
@@ -153,6 +159,7 @@ fn set_up_init(plan: &mut InitPlan, entrance: &Entrance, channel: &ChildEnd) -> 
         hop(channel)?;
     }
     finish(&plan.process, streams, channel)?;
+    Stage::Gate.reach()?;
     channel.ready().map_err(|error| StepError::call(Stage::Gate, &error))?;
     Ok(program)
 }
@@ -222,9 +229,11 @@ fn hop(channel: &ChildEnd) -> Step {
 }
 
 fn name_machine(plan: &InitPlan) -> Step {
+    Stage::Network.reach()?;
     if plan.namespaces.own_network {
         netif::loopback_up().map_err(|error| StepError::call(Stage::Network, &error))?;
     }
+    Stage::Hostname.reach()?;
     let step = |error| StepError::call(Stage::Hostname, &error);
     if let Some(name) = &plan.hostname {
         nix::unistd::sethostname(name)
@@ -236,6 +245,7 @@ fn name_machine(plan: &InitPlan) -> Step {
 
 /// A kernel without keyrings has none to protect.
 fn join_keyring(plan: &ProcessPlan) -> Step {
+    Stage::Keyring.reach()?;
     let Some(name) = &plan.keyring else { return Ok(()) };
     match prctl::join_session_keyring(name).and_then(prctl::open_keyring_to_user) {
         Err(error) if error.errno == Errno::ENOSYS => Ok(()),
@@ -244,10 +254,13 @@ fn join_keyring(plan: &ProcessPlan) -> Step {
 }
 
 fn enter_rootfs(plan: &mut InitPlan, channel: &ChildEnd) -> Step<Streams> {
+    Stage::Rootfs.reach()?;
     let entered = plan.rootfs.assemble(&mut |_| ()).map_err(rootfs_step)?;
     let hooks = &plan.hooks;
+    Stage::CreateContainerHooks.reach()?;
     hooks.run(&hooks.create_container, Status::Creating, Stage::CreateContainerHooks)?;
     plan.rootfs.change_root(&mut |_| ()).map_err(rootfs_step)?;
+    Stage::Console.reach()?;
     match (entered.console, plan.stdio.take()) {
         (Some(pty), _) => {
             channel
@@ -299,7 +312,10 @@ impl Program {
 
 /// From root to the container's user, and what that user is going to execute.
 fn become_process(plan: &ProcessPlan, proc: &ProcDir, channel: &ChildEnd) -> Step<Program> {
+    Stage::Scheduler.reach()?;
+    Stage::Labels.reach()?;
     plan.attribute(proc)?;
+    Stage::NoNewPrivileges.reach()?;
     if plan.no_new_privileges {
         prctl::set_no_new_privs()
             .map_err(|error| StepError::call(Stage::NoNewPrivileges, &error))?;
@@ -311,13 +327,17 @@ fn become_process(plan: &ProcessPlan, proc: &ProcDir, channel: &ChildEnd) -> Ste
     // As root first: the user may lack the right to reach it. If root may not
     // (NFS, a user's own FUSE mount), the user may.
     let entered = nix::unistd::chdir(plan.cwd.as_str());
+    Stage::Capabilities.reach()?;
+    Stage::User.reach()?;
     plan.identity.assume(&plan.capabilities)?;
+    Stage::WorkingDirectory.reach()?;
     if entered == Err(Errno::EACCES) {
         nix::unistd::chdir(plan.cwd.as_str()).map_err(|errno| cwd_error(plan, errno))?;
     } else {
         entered.map_err(|errno| cwd_error(plan, errno))?;
     }
     verify_cwd(plan)?;
+    Stage::Executable.reach()?;
     let path = executable::find(&plan.args[0], plan.path())?;
     Ok(Program { path, home: if plan.lacks_home() { home_of(plan) } else { String::new() } })
 }
@@ -356,9 +376,11 @@ fn home_of(plan: &ProcessPlan) -> String {
 
 /// The last things before exec, none of which needs a privilege.
 fn finish(plan: &ProcessPlan, streams: Streams, channel: &ChildEnd) -> Step {
+    Stage::Session.reach()?;
     streams.start_session()?;
     // Its descriptors may be closed already, by number.
     std::mem::forget(streams);
+    Stage::Descriptors.reach()?;
     fd::close_range_cloexec(3 + plan.preserve_fds)
         .map_err(|error| StepError::call(Stage::Descriptors, &error))?;
     if plan.no_new_privileges {
@@ -368,6 +390,7 @@ fn finish(plan: &ProcessPlan, streams: Streams, channel: &ChildEnd) -> Step {
 }
 
 fn install_seccomp(plan: &ProcessPlan, channel: &ChildEnd) -> Step {
+    Stage::Seccomp.reach()?;
     let Some(filter) = &plan.seccomp else { return Ok(()) };
     let listener = filter
         .install()
@@ -403,7 +426,13 @@ fn wait_at_gate(gate: &OwnedFd) -> bool {
 
 fn leave_for(plan: &InitPlan, program: &Program) -> StepError {
     let hooks = &plan.hooks;
-    match hooks.run(&hooks.start_container, Status::Created, Stage::StartContainerHooks) {
+    let ready = Stage::StartContainerHooks
+        .reach()
+        .and_then(|()| {
+            hooks.run(&hooks.start_container, Status::Created, Stage::StartContainerHooks)
+        })
+        .and_then(|()| Stage::Exec.reach());
+    match ready {
         Ok(()) => program.execute(&plan.process),
         Err(error) => error,
     }

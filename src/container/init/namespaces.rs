@@ -125,6 +125,7 @@ impl NamespacePlan {
     /// In the child: joins and makes what the clone did not. Afterwards the
     /// process is root of its user namespace.
     pub(super) fn enter(&self, channel: &ChildEnd, offsets: Option<&str>) -> Result<(), StepError> {
+        Stage::JoinNamespaces.reach()?;
         for (kind, fd) in &self.joins {
             process::setns(fd.as_fd(), kind.flag()).map_err(|mut error| {
                 error.args = kind.file().to_owned();
@@ -134,6 +135,7 @@ impl NamespacePlan {
         if self.unshare_user {
             unshare(CloneFlags::NEWUSER)?;
         }
+        Stage::UserMappings.reach()?;
         if self.makes_user() {
             channel
                 .request_mappings()
@@ -142,9 +144,11 @@ impl NamespacePlan {
         if self.foreign_user {
             become_root()?;
         }
+        Stage::UnshareNamespaces.reach()?;
         if !self.unshare.is_empty() {
             unshare(self.unshare)?;
         }
+        Stage::TimeOffsets.reach()?;
         if self.own_time {
             enter_time(offsets)?;
         }

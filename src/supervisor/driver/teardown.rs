@@ -13,6 +13,7 @@ use crate::model::plan::PodPlan;
 use crate::network::Network;
 use crate::supervisor::error::{Error, Result};
 use crate::sys::SyscallError;
+use crate::sys::fault::{self, Point};
 use crate::sys::helper::run_apart;
 
 impl Driver {
@@ -99,6 +100,8 @@ fn remove_cgroup(path: &str) -> Result<()> {
 fn set_aside(path: &Path) -> Result<Option<PathBuf>> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let aside = path.with_file_name(format!(".gone-{}", name.unwrap_or_default()));
+    fault::at(Point::TearDownVolumes)
+        .map_err(|cause| Error::Remove { path: path.into(), cause })?;
     match fs::rename(path, &aside) {
         Ok(()) => Ok(Some(aside)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
