@@ -257,3 +257,32 @@ fn a_filter_answers_with_its_errno_in_the_container_and_in_an_exec() {
     }
     world.assert_clean();
 }
+
+#[test]
+fn a_create_that_is_killed_leaves_a_stopped_container_that_can_be_deleted() {
+    let world = World::new();
+    let id = world.name("c");
+    let mut bundle = Bundle::new(&world, "b", &["sleep", "1000"]);
+    // The container's process waits for its hooks; this one for its end.
+    let gate = world.path().join("gate");
+    let script = format!("while ! test -e {}; do sleep 0.05; done", gate.display());
+    bundle.config["hooks"] =
+        json!({"prestart": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]});
+    let path = bundle.write();
+    let mut create = world.command(&["create", "-b", &path, &id]).spawn().unwrap();
+    let status = |wanted: &str| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !world.podrt(&["state", &id]).stdout.contains(wanted) {
+            assert!(std::time::Instant::now() < deadline, "never {wanted}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    status("\"creating\"");
+    create.kill().unwrap();
+    create.wait().unwrap();
+    status("\"stopped\"");
+    assert!(world.podrt(&["start", &id]).error(1).contains("cannot start a container"));
+    fs::write(&gate, "").unwrap();
+    world.podrt(&["delete", &id]).ok();
+    world.assert_clean();
+}
