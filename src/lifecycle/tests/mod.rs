@@ -5,6 +5,7 @@ mod sim;
 
 mod amending;
 mod ephemeral;
+mod events;
 mod hooks;
 mod init;
 mod probes;
