@@ -354,3 +354,24 @@ fn a_pod_without_an_address_is_probed_from_within() {
     world.podrt(&["delete", "pod", "lone", "--now"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn a_readiness_gate_that_nobody_sets_keeps_the_pod_from_being_ready() {
+    let world = World::with_fixture();
+    let main = "name: main, IMAGE, command: [sleep, '1000']";
+    let gates = "spec:\n  readinessGates: [ { conditionType: example.com/green } ]\n";
+    let manifest = pod_of("gate", "Always", 1, &[main]).replace("spec:\n", gates);
+    world.run_pod(&manifest, &["-d"]).ok();
+    let pod = world.wait_pod("gate", 5, |pod| is_ready(pod, "main"));
+    assert_eq!(condition(&pod, "ContainersReady")["status"], "True");
+    let ready = condition(&pod, "Ready");
+    assert_eq!(ready["status"], "False");
+    assert_eq!(ready["reason"], "ReadinessGatesNotReady");
+    let text =
+        "corresponding condition of pod readiness gate \"example.com/green\" does not exist.";
+    assert_eq!(ready["message"], text);
+    let row = world.podrt(&["get", "pods", "-o", "wide"]).ok();
+    assert!(row.trim_end().ends_with("0/1"), "{row}");
+    world.podrt(&["delete", "pod", "gate", "--now"]).ok();
+    world.assert_clean();
+}
