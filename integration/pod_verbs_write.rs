@@ -101,6 +101,10 @@ fn create_and_replace_tell_what_is_there_and_what_is_not() {
         world.podrt(&["replace", "-f", &file]).error(1),
         format!("podrt: error when replacing {file:?}: pods \"web\" not found")
     );
+    assert_eq!(
+        world.podrt(&["create", "configmap", "c", "--from-literal=a=b"]).error(1),
+        "podrt: create configmap is not supported yet: write a manifest and use create -f"
+    );
     assert_eq!(world.podrt(&["create", "-f", &file]).ok(), "pod/web created\n");
     assert_eq!(
         world.podrt(&["create", "-f", &file]).error(1),

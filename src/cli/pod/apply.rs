@@ -33,6 +33,11 @@ pub fn apply(args: &ApplyArgs, roots: &Roots, now: Timestamp) -> Result<(), CliE
 /// # Errors
 /// As for [`apply`].
 pub fn create(args: &CreateArgs, roots: &Roots, now: Timestamp) -> Result<(), CliError> {
+    if let Some(kind) = args.what.first() {
+        return Err(CliError::Refused(format!(
+            "create {kind} is not supported yet: write a manifest and use create -f"
+        )));
+    }
     let writer = Writer::new(roots, now);
     each(source::objects(&args.files, &args.scope)?, &args.output, |Given { file, mut object }| {
         if args.save_config {

@@ -33,6 +33,9 @@ pub struct ApplyArgs {
 #[derive(Debug, Parser)]
 #[command(name = "podrt create", no_binary_name = true)]
 pub struct CreateArgs {
+    /// A type and a name are not understood yet: write a manifest
+    #[arg(hide = true, allow_hyphen_values = true)]
+    pub what: Vec<String>,
     #[command(flatten)]
     pub files: Files,
     /// Remember the manifests for a later apply
