@@ -122,6 +122,12 @@ cargo-test:
 	$(if $(SUDO),$(SUDO) --preserve-env,env) PODRT_SKIP_LOG=$(CURDIR)/$(or $(SKIP_LOG),$(SKIPPED_HOST)) \
 	  cargo test --target $(TARGET) $(ARGS)
 
+MINUTES ?= 10
+PODS ?= 200
+.PHONY: soak
+soak: build fixtures ## Keep PODS (200) pods coming and going for MINUTES (10), and look for what is left
+	@$(SUDO) integration/soak/run $(RELEASE)/podrt $(FIXTURE) $(MINUTES) $(PODS)
+
 .PHONY: check
 check: deps ## Format, lints and documentation
 	cargo fmt --check

@@ -54,13 +54,16 @@ impl Client {
         }
     }
 
-    /// The status now and after each change.
+    /// The status now and after each change. A shim that has ended already is
+    /// seen by [`Watch::next`].
     ///
     /// # Errors
-    /// [`Error::NoAnswer`].
+    /// [`Error::Garbled`], [`Error::Socket`].
     pub fn watch(mut self) -> Result<Watch> {
-        self.send(&Request::Watch, Vec::new())?;
-        Ok(Watch { client: self })
+        match self.send(&Request::Watch, Vec::new()) {
+            Ok(()) | Err(Error::NoAnswer { .. }) => Ok(Watch { client: self }),
+            Err(error) => Err(error),
+        }
     }
 
     /// Asks the pod to end and returns.

@@ -37,8 +37,7 @@ pub struct SpawnOptions {
 ///
 /// # Errors
 /// [`Error::Store`] when the name or uid is taken; [`Error::NoShim`],
-/// [`Error::Socket`], [`Error::Launch`]. Nothing is left behind then, unless
-/// only the connection to the shim failed: then the pod goes on without it.
+/// [`Error::Socket`], [`Error::Launch`]. Nothing is left behind then.
 pub fn spawn(plan: &PodPlan, options: &SpawnOptions) -> Result<Client> {
     let shim = open_shim(options.shim.as_deref())?;
     let pods = PodStore::new(&plan.roots.root);
@@ -47,18 +46,22 @@ pub fn spawn(plan: &PodPlan, options: &SpawnOptions) -> Result<Client> {
     start(plan, &record, shim, options).inspect_err(|_| {
         // The first failure is the one to tell.
         let _ = pods.remove(&plan.uid);
-    })?;
-    // From here on the pod lives; its record is not this process's to remove.
-    fault::at(Point::ConnectShim)
-        .map_err(|cause| Error::Launch { step: "connect to the shim", cause })?;
-    let client = Client::connect(&plan.roots, &plan.uid)?;
-    client.ok_or_else(|| Error::NoAnswer { uid: plan.uid.clone() })
+    })
 }
 
-fn start(plan: &PodPlan, record: &PodRecord, shim: OwnedFd, options: &SpawnOptions) -> Result<()> {
+fn start(
+    plan: &PodPlan,
+    record: &PodRecord,
+    shim: OwnedFd,
+    options: &SpawnOptions,
+) -> Result<Client> {
     let failed = |step| move |cause| Error::Launch { step, cause };
     fault::at(Point::OpenControlSocket).map_err(failed("open the control socket"))?;
     let listener = socket::listener(record.dir())?;
+    // Before there is a shim: a pod may be over before anybody could connect.
+    fault::at(Point::ConnectShim).map_err(failed("connect to the shim"))?;
+    let client = Client::connect(&plan.roots, &plan.uid)?;
+    let client = client.ok_or_else(|| Error::NoAnswer { uid: plan.uid.clone() })?;
     let log = open_log(record.dir()).map_err(failed("open shim.log"))?;
     fault::at(Point::EnterShimsCgroup).map_err(failed("enter the cgroup of shims"))?;
     let Entrance { entry, lock } = shims_cgroup::enter()?;
@@ -79,7 +82,7 @@ fn start(plan: &PodPlan, record: &PodRecord, shim: OwnedFd, options: &SpawnOptio
     })
     .map_err(failed("start keeper"))?;
     drop(lock);
-    Ok(())
+    Ok(client)
 }
 
 /// What a shim is called with: its pod's record.
