@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -228,12 +228,28 @@ fn pid_from(raw: libc::c_long) -> Pid {
     Pid::from_raw(raw as i32)
 }
 
+/// How long a thread that was joined may take to leave the kernel.
+const THREAD_EXIT_PATIENCE: Duration = Duration::from_millis(500);
+
 /// True if this process has one thread: /proc/self/task has a link for each
 /// thread besides `.` and `..`. Unit tests run in threads and count as single.
+///
+/// A thread counts until the kernel is done with it, which is a moment after
+/// it was joined, and nothing tells when: so that moment is waited for.
 fn single_threaded() -> bool {
-    cfg!(test)
-        || IS_CLONED.load(Ordering::Relaxed)
-        || nix::sys::stat::stat("/proc/self/task").is_ok_and(|stat| stat.st_nlink == 3)
+    if cfg!(test) || IS_CLONED.load(Ordering::Relaxed) {
+        return true;
+    }
+    let deadline = Instant::now() + THREAD_EXIT_PATIENCE;
+    loop {
+        if nix::sys::stat::stat("/proc/self/task").is_ok_and(|stat| stat.st_nlink == 3) {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
 }
 
 /// Ends this process at once: no destructors, no flushing, as a cloned child
