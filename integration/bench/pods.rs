@@ -48,7 +48,7 @@ pub fn manifest(folder: &Path, name: &str, containers: usize) -> PathBuf {
     for index in 0..containers {
         let _ = writeln!(
             text,
-            "    - {{ name: c{index}, image: localhost/bench:latest, imagePullPolicy: Never, command: [/payload, trap-term] }}"
+            "    - {{ name: c{index}, image: localhost/bench:latest, imagePullPolicy: Never, command: [/bin/payload, trap-term] }}"
         );
     }
     let path = folder.join(format!("{name}.yaml"));
