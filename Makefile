@@ -133,6 +133,15 @@ PODS ?= 200
 soak: build fixtures ## Keep PODS (200) pods coming and going for MINUTES (10), and look for what is left
 	@$(SUDO) integration/soak/run $(RELEASE)/podrt $(FIXTURE) $(MINUTES) $(PODS)
 
+.PHONY: sizes
+sizes: build fixtures ## Hold the release executables to their sizes, start-up time and memory
+	@$(MAKE) --no-print-directory measure
+
+.PHONY: measure
+measure: export PODRT_TEST_BIN = $(CURDIR)/$(RELEASE)
+measure:
+	@$(MAKE) --no-print-directory cargo-test ARGS="--test integration -- --ignored --nocapture --test-threads=1 sizes::"
+
 .PHONY: check
 check: deps ## Format, lints and documentation
 	cargo fmt --check

@@ -2,6 +2,7 @@
 //!
 //! The tests drive the real commands as root and leave the machine as it was.
 
+mod dependencies;
 mod faults;
 mod image_verbs;
 mod limits_oci;
@@ -32,5 +33,6 @@ mod pod_verbs_node;
 mod pod_verbs_wait;
 mod pod_verbs_write;
 mod rooms;
+mod sizes;
 mod support;
 mod vm_runner;
