@@ -2,6 +2,7 @@
 
 use crate::model::plan::{ContainerPlan, PodPlan};
 
+use super::container::Start;
 use super::event::{ContainerKind, ContainerRef};
 use super::machine::{PodMachine, Turn, spec};
 use super::termination::StopCause;
@@ -37,14 +38,23 @@ impl PodMachine {
         self.inputs_changed();
         for (id, image) in refs.into_iter().zip(images) {
             if spec(&self.plan, id).image != image && self.is_restartable(id) {
-                let name = &spec(&self.plan, id).name;
-                let kind =
-                    if id.kind == ContainerKind::Init { "Init container" } else { "Container" };
-                let text = format!("{kind} {name} definition changed, will be restarted");
-                let grace = self.plan.termination_grace_seconds;
-                self.stop_container(id, StopCause::Changed, grace, &text, turn);
+                self.restart_changed(id, turn);
             }
         }
+    }
+
+    /// Stops a container so that it starts with its new image. One that is on
+    /// its way up with the old image is stopped when it has come up.
+    pub(super) fn restart_changed(&mut self, id: ContainerRef, turn: &mut Turn) {
+        if let Start::Ordered { outdated, .. } = &mut self.memory.containers[id].start {
+            *outdated = true;
+            return;
+        }
+        let name = &spec(&self.plan, id).name;
+        let kind = if id.kind == ContainerKind::Init { "Init container" } else { "Container" };
+        let text = format!("{kind} {name} definition changed, will be restarted");
+        let grace = self.plan.termination_grace_seconds;
+        self.stop_container(id, StopCause::Changed, grace, &text, turn);
     }
 
     /// A plain init container that runs is left to its end.

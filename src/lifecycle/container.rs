@@ -41,8 +41,18 @@ pub struct Container {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Start {
     Idle,
-    Ordered { from: Option<StartedFrom>, may_pull: bool, cancelled: bool },
-    Retry { at_ns: u64, after: StartFailure },
+    Ordered {
+        from: Option<StartedFrom>,
+        may_pull: bool,
+        cancelled: bool,
+        /// The container got another image since: what comes up is restarted.
+        #[serde(default)]
+        outdated: bool,
+    },
+    Retry {
+        at_ns: u64,
+        after: StartFailure,
+    },
 }
 
 /// One instance.

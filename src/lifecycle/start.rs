@@ -130,7 +130,8 @@ impl PodMachine {
         self.use_backoff(id, turn.now.boot_ns);
         let may_pull = self.pull_backoff_until(id, turn.now.boot_ns).is_none();
         let container = &mut self.memory.containers[id];
-        container.start = Start::Ordered { from: None, may_pull, cancelled: false };
+        container.start =
+            Start::Ordered { from: None, may_pull, cancelled: false, outdated: false };
         let instance = Instance { container: id, attempt: container.next_attempt };
         turn.order(Action::StartContainer { instance, may_pull });
         true

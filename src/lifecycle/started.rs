@@ -47,6 +47,8 @@ impl PodMachine {
         let started_ns = turn.now.boot_ns.saturating_sub(nanos(turn.now.wall.since(at)));
         let alive =
             Alive { started_at: whole(at), started_ns, post_start: PostStart::Done, stop: None };
+        let outdated =
+            matches!(self.memory.containers[id].start, Start::Ordered { outdated: true, .. });
         let past = self.new_run(id, Stage::Alive(alive), turn);
         let plan = spec(&self.plan, id);
         self.memory.containers[id].probes.restart(plan, started_ns);
@@ -57,6 +59,7 @@ impl PodMachine {
                 let message = message.unwrap_or_else(|| self.stopping_text(id));
                 self.stop_container(id, why, grace, &message, turn);
             }
+            None if outdated => self.restart_changed(id, turn),
             None => self.begin_post_start(instance, past, turn),
         }
     }

@@ -27,6 +27,19 @@ fn a_new_image_restarts_its_container_alone_whatever_the_policy() {
 }
 
 #[test]
+fn a_new_image_while_a_container_comes_up_restarts_it_when_it_has() {
+    for policy in [Always, Never] {
+        let mut sim = Sim::begun(pod(policy, vec![container("a"), container("b")]), &[]);
+        sim.run_until("ordered", |sim| !sim.start_times("a").is_empty());
+        assert!(sim.app("a").state.running.is_none(), "it is on its way");
+        amend(&mut sim, |plan| plan.containers[0].image = "other".into());
+        sim.run_for(40 * S);
+        assert_eq!((sim.start_times("a").len(), sim.start_times("b").len()), (2, 1));
+        assert!(sim.app("a").state.running.is_some());
+    }
+}
+
+#[test]
 fn a_new_image_of_an_ended_container_starts_nothing() {
     let plan = pod(Never, vec![container("a"), container("b")]);
     let mut sim = Sim::begun(plan, &[("a", Script::exits(10, 0))]);
