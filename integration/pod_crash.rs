@@ -325,6 +325,47 @@ fn a_run_that_is_killed_half_way_leaves_a_pod_or_none() {
 }
 
 #[test]
+fn a_pod_whose_processes_do_not_answer_is_taken_down_by_force() {
+    let world = World::with_fixture();
+    let main = "name: main, IMAGE, command: [sleep, '1000']";
+    for stuck in [vec!["podrt-shim"], vec!["podrt-keeper", "podrt-shim"]] {
+        world.run_pod(&pod_of("stuck", "Always", 1, &[main]), &["-d"]).ok();
+        let uid = uid_of(&world, "stuck");
+        for name in &stuck {
+            let process = process_of(name, &uid).expect("a process");
+            kill(process, Signal::SIGSTOP).expect("stop");
+        }
+        let late = world.podrt(&["delete", "pod", "stuck", "--timeout=1s"]);
+        let want = "podrt: timed out waiting for the condition on pods/stuck";
+        assert_eq!(late.error(1), want);
+        let deleted = world.podrt(&["delete", "pod", "stuck", "--force", "--timeout=1s"]).ok();
+        assert_eq!(deleted, "pod \"stuck\" force deleted from default namespace\n");
+        world.assert_clean();
+    }
+}
+
+#[test]
+fn a_pod_whose_keeper_and_shim_were_killed_is_deleted_with_its_containers() {
+    let world = World::with_fixture();
+    let main = "name: main, IMAGE, command: [sleep, '1000']";
+    world.run_pod(&pod_of("orphan", "Always", 1, &[main]), &["-d"]).ok();
+    let uid = uid_of(&world, "orphan");
+    // Stopped first, so that neither starts the other again.
+    let both = ["podrt-shim", "podrt-keeper"].map(|name| process_of(name, &uid).expect(name));
+    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+        both.iter().for_each(|pid| kill(*pid, signal).expect("kill"));
+    }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while ["podrt-shim", "podrt-keeper"].iter().any(|name| process_of(name, &uid).is_some()) {
+        assert!(Instant::now() < deadline, "killed, and still there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!pids_in_cgroup(&uid).is_empty(), "the container goes on");
+    world.podrt(&["delete", "pod", "orphan"]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn a_pod_whose_memory_is_damaged_is_ended_and_says_so() {
     let world = World::with_fixture();
     let main = "name: main, IMAGE, command: [sleep, '1000']";

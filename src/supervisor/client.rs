@@ -2,16 +2,21 @@
 //! it. How a pod is started is in [`super::spawn()`].
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::control::channel::{Channel, Flushed, Received};
 use super::control::protocol::{AttachOrder, ExecOrder, Reply, Request, StopOrder};
 use super::control::socket;
 use super::error::{Error, Result};
 pub use super::spawn::{SpawnOptions, spawn};
-pub use super::teardown::remove_ended;
+pub use super::teardown::{remove_ended, take_down};
 use crate::model::plan::PodPlan;
 use crate::model::{PodUid, Roots, Signal};
 use crate::store::{self, PodStore, StatusRecord};
+use crate::sys::SyscallError;
 
 /// A connection to a pod's shim.
 #[derive(Debug)]
@@ -66,13 +71,23 @@ impl Client {
         }
     }
 
-    /// Asks the pod to end and returns.
+    /// Asks the pod to end and returns when the shim has it on record.
     ///
     /// # Errors
-    /// [`Error::NoAnswer`], [`Error::Refused`].
-    pub fn stop(&mut self, order: StopOrder) -> Result<()> {
+    /// [`Error::NoAnswer`], [`Error::Refused`]; [`Error::TooSlow`] after
+    /// `until`.
+    pub fn stop(&mut self, order: StopOrder, until: Option<Instant>) -> Result<()> {
         self.send(&Request::Stop(order), Vec::new())?;
+        self.await_answer(until)?;
         self.accepted()
+    }
+
+    /// Asks the pod to end without hearing what the shim says to it.
+    ///
+    /// # Errors
+    /// [`Error::NoAnswer`].
+    pub fn tell_to_stop(mut self, order: StopOrder) -> Result<()> {
+        self.send(&Request::Stop(order), Vec::new())
     }
 
     /// Asks the pod to end and waits until nothing of it is left but its
@@ -80,13 +95,15 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NoAnswer`] when the shim went away and none came back,
-    /// [`Error::Refused`].
-    pub fn stop_and_wait(mut self, order: StopOrder) -> Result<()> {
+    /// [`Error::Refused`]; [`Error::TooSlow`] after `until`: the pod goes on
+    /// ending.
+    pub fn stop_and_wait(mut self, order: StopOrder, until: Option<Instant>) -> Result<()> {
         loop {
             self.send(&Request::StopAndWait(order.clone()), Vec::new())?;
+            self.await_answer(until)?;
             match self.answer() {
                 Ok((Reply::Ended, _)) => {
-                    self.wait_for_processes();
+                    self.await_processes(until)?;
                     return Ok(());
                 }
                 Ok((other, _)) => return Err(unexpected(&other)),
@@ -171,6 +188,28 @@ impl Client {
         }
     }
 
+    /// Waits until the shim says something, or is gone.
+    fn await_answer(&self, until: Option<Instant>) -> Result<()> {
+        let Some(until) = until else { return Ok(()) };
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let mut socket = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut socket, timeout) {
+                Ok(0) if until <= Instant::now() => {
+                    return Err(Error::TooSlow { uid: self.uid.clone() });
+                }
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => return Ok(()),
+                Err(errno) => {
+                    let path = socket::path(&self.roots.pod_run(&self.uid));
+                    let cause = SyscallError::new("poll", "", errno);
+                    return Err(Error::Socket { verb: "wait for", path, cause });
+                }
+            }
+        }
+    }
+
     fn accepted(&mut self) -> Result<()> {
         match self.answer()? {
             (Reply::Accepted, _) => Ok(()),
@@ -182,6 +221,16 @@ impl Client {
     /// pod's processes.
     fn wait_for_processes(&mut self) {
         while self.answer().is_ok() {}
+    }
+
+    /// As [`Client::wait_for_processes`], not longer than `until`.
+    fn await_processes(&mut self, until: Option<Instant>) -> Result<()> {
+        loop {
+            self.await_answer(until)?;
+            if self.answer().is_err() {
+                return Ok(());
+            }
+        }
     }
 
     /// The shim went without a word and none came back: it had ended if it

@@ -43,6 +43,14 @@ pub enum Error {
     NoAnswer {
         uid: PodUid,
     },
+    /// The shim has not answered within the time it was given.
+    TooSlow {
+        uid: PodUid,
+    },
+    /// Killed, and still there.
+    Stays {
+        pid: i32,
+    },
     /// The other side says something this podrt does not understand.
     Garbled {
         cause: String,
@@ -72,6 +80,7 @@ impl Error {
             | Self::Launch { cause, .. }
             | Self::Remove { cause, .. } => cause.kind(),
             Self::NoShim { .. } => ErrorKind::NotFound,
+            Self::TooSlow { .. } | Self::Stays { .. } => ErrorKind::TimedOut,
             Self::NoAnswer { .. } | Self::Garbled { .. } => ErrorKind::System,
             Self::Version { .. } => ErrorKind::Unsupported,
             Self::Refused { kind, .. } => *kind,
@@ -94,6 +103,12 @@ impl fmt::Display for Error {
                 write!(f, "find \"podrt-shim\": not at any of {searched:?}")
             }
             Self::NoAnswer { uid } => write!(f, "ask pod with uid \"{uid}\": its shim ended first"),
+            Self::TooSlow { uid } => {
+                write!(f, "ask pod with uid \"{uid}\": its shim has not answered in time")
+            }
+            Self::Stays { pid } => {
+                write!(f, "end process {pid} of the pod: still there after SIGKILL")
+            }
             Self::Garbled { cause } => write!(f, "read message: {cause}"),
             Self::Version { found } => write!(
                 f,

@@ -6,15 +6,18 @@
 //! entering a cgroup that is just going.
 
 use std::fs::{DirBuilder, File};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::Pid;
 use oci_spec::runtime::LinuxResources;
 
 use super::error::{Error, Result};
 use crate::cgroup::{self, Cgroup};
 use crate::model::roots::MACHINE_DIR;
 use crate::sys::SyscallError;
+use crate::sys::process::pidfd_open;
 
 const PATH: &str = "/podrt/shims";
 /// The parent of all cgroups of podrt.
@@ -43,6 +46,24 @@ pub(super) fn leave(pids: &[i32]) {
         }
     }
     remove_if_empty();
+}
+
+/// The keepers and shims among them whose last arguments are these.
+pub(super) fn processes_called(arguments: &[String]) -> Result<Vec<(i32, OwnedFd)>> {
+    let pids = match Cgroup::open(PATH) {
+        Err(cgroup::Error::Missing(_)) => return Ok(Vec::new()),
+        cgroup => cgroup?.pids()?,
+    };
+    let open = |pid: i32| {
+        let pidfd = pidfd_open(Pid::from_raw(pid)).ok()?;
+        // Only now, so that it is the same process; a zombie has none.
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let words: Vec<&[u8]> = line.strip_suffix(b"\0")?.split(|&byte| byte == 0).collect();
+        let is_ours = matches!(words.first(), Some(&b"podrt-keeper" | &b"podrt-shim"));
+        let called: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
+        (is_ours && words.ends_with(&called)).then_some((pid, pidfd))
+    };
+    Ok(pids.into_iter().filter_map(open).collect())
 }
 
 /// Whoever comes last removes it: nobody waits for another, nor tells of a

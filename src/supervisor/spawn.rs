@@ -10,6 +10,7 @@ use super::client::Client;
 use super::control::socket;
 use super::error::{Error, Result};
 use super::shims_cgroup::{self, Entrance};
+use crate::model::PodUid;
 use crate::model::plan::PodPlan;
 use crate::store::{PodRecord, PodStore};
 use crate::sys::fault::{self, Point};
@@ -65,7 +66,7 @@ fn start(
     let log = open_log(record.dir()).map_err(failed("open shim.log"))?;
     fault::at(Point::EnterShimsCgroup).map_err(failed("enter the cgroup of shims"))?;
     let Entrance { entry, lock } = shims_cgroup::enter()?;
-    let args = shim_arguments(plan);
+    let args = shim_arguments(&plan.roots.root, &plan.uid);
     let log_level = options.log_level.iter().map(|level| format!("PODRT_LOG={level}"));
     let env: Vec<String> = log_level.chain(fault::environment()).collect();
     fault::at(Point::SpawnKeeper).map_err(failed("start keeper"))?;
@@ -86,9 +87,8 @@ fn start(
 }
 
 /// What a shim is called with: its pod's record.
-pub(super) fn shim_arguments(plan: &PodPlan) -> [String; 3] {
-    let root = plan.roots.root.display().to_string();
-    ["podrt-shim".to_owned(), root, plan.uid.to_string()]
+pub(super) fn shim_arguments(root: &Path, uid: &PodUid) -> [String; 3] {
+    ["podrt-shim".to_owned(), root.display().to_string(), uid.to_string()]
 }
 
 /// The shim's program, through a view that nobody inside a container can

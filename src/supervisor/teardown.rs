@@ -2,14 +2,21 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::driver::remove_remains;
 use super::error::{Error, Result};
 use super::shims_cgroup;
-use crate::model::{PodUid, Roots};
+use super::spawn::shim_arguments;
+use crate::model::{PodUid, Roots, Signal};
 use crate::store::{PodRecord, PodStore};
 use crate::sys::SyscallError;
+use crate::sys::process::{pidfd_send_signal, pidfd_wait_exit};
+
+/// How long the kernel may take to end keeper and shim.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Removes everything of a pod whose shim has ended: what a killed one left
 /// running, its logs, its folder below the data root, its record. (A running
@@ -29,6 +36,45 @@ pub fn remove_ended(roots: &Roots, uid: &PodUid) -> Result<()> {
     pods.remove(uid)?;
     shims_cgroup::remove_if_empty();
     Ok(())
+}
+
+/// Ends a pod that its shim does not end: kills keeper and shim, then removes
+/// everything as [`remove_ended`] does. Of `roots` only `root` counts.
+///
+/// # Errors
+/// As [`remove_ended`]; [`Error::Stays`] when the kernel does not let one of
+/// them go, with everything else removed.
+pub fn take_down(roots: &Roots, uid: &PodUid) -> Result<()> {
+    let plan = PodStore::new(&roots.root).open(uid).and_then(|record| record.plan());
+    let root = plan.map_or_else(
+        |_| std::path::absolute(&roots.root).unwrap_or_else(|_| roots.root.clone()),
+        |plan| plan.roots.root,
+    );
+    let killed = kill_processes(&shim_arguments(&root, uid)[1..]);
+    remove_ended(roots, uid)?;
+    killed
+}
+
+/// Kills the keepers and shims that were called with these arguments. More
+/// than once: until both are dead, one may start the other again.
+fn kill_processes(arguments: &[String]) -> Result<()> {
+    let deadline = Instant::now() + KILL_TIMEOUT;
+    loop {
+        let found = shims_cgroup::processes_called(arguments)?;
+        for (_, pidfd) in &found {
+            // ESRCH: it has ended already.
+            let _ = pidfd_send_signal(pidfd.as_fd(), Signal::KILL);
+        }
+        let Some((pid, _)) = found.first() else { return Ok(()) };
+        for (_, pidfd) in &found {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // What is still there is found again.
+            let _ = pidfd_wait_exit(pidfd.as_fd(), Some(left));
+        }
+        if Instant::now() > deadline {
+            return Err(Error::Stays { pid: *pid });
+        }
+    }
 }
 
 fn remove_tree(path: &Path) -> Result<()> {

@@ -161,9 +161,9 @@ impl<'a> Pods<'a> {
             pod.status.as_ref().is_some_and(|record| record.deletion_timestamp.is_some());
         match Client::connect(self.roots, pod.record.uid()).map_err(supervisor)? {
             Some(_) if is_ending => Ok(()),
-            Some(mut client) => {
+            Some(client) => {
                 println!("pod/{} ends", pod.plan.name);
-                client.stop(How::graceful().order()).map_err(supervisor)
+                client.tell_to_stop(How::graceful().order()).map_err(supervisor)
             }
             None => client::remove_ended(self.roots, pod.record.uid()).map_err(supervisor),
         }

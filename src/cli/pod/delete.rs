@@ -1,12 +1,15 @@
 //! `delete`: pods end and everything of them goes; other objects just go.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::cli::error::CliError;
 use crate::cli::node;
-use crate::model::{PodKey, Roots};
+use crate::model::{PodKey, PodUid, Roots};
 use crate::store::objects::{ObjectKey, ObjectStore};
 use crate::store::pods::PodStore;
+use crate::supervisor;
 use crate::supervisor::client::{self, Client};
 use crate::supervisor::control::protocol::StopOrder;
 
@@ -22,25 +25,34 @@ use super::view::{self, Query};
 pub struct How {
     grace_seconds: Option<u32>,
     force: bool,
+    /// Give up waiting then.
+    until: Option<Instant>,
 }
+
+/// How long the shim of a pod that is to end at once may take, before its pod
+/// is taken down without it.
+const FORCED: Duration = Duration::from_secs(30);
+
+/// How long a shim may take to note an order.
+const PROMPT: Duration = Duration::from_secs(10);
 
 impl How {
     /// With the pod's own grace period.
     #[must_use]
     pub fn graceful() -> Self {
-        Self { grace_seconds: None, force: false }
+        Self { grace_seconds: None, force: false, until: None }
     }
 
     /// At once.
     #[must_use]
     pub fn forced() -> Self {
-        Self { grace_seconds: Some(0), force: true }
+        Self { grace_seconds: Some(0), force: true, until: None }
     }
 
     /// Within so many seconds, at least one.
     #[must_use]
     pub fn within(seconds: u32) -> Self {
-        Self { grace_seconds: Some(seconds.max(1)), force: false }
+        Self { grace_seconds: Some(seconds.max(1)), force: false, until: None }
     }
 
     /// kubectl's rules for the flags.
@@ -54,8 +66,11 @@ impl How {
         if args.now && args.grace_period >= 0 {
             return refuse("--now and --grace-period cannot be specified together");
         }
+        // As kubectl has it, 0 is no limit.
+        let timeout = args.timeout.filter(|timeout| !timeout.is_zero());
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         if args.force {
-            return Ok(Self::forced());
+            return Ok(Self { until, ..Self::forced() });
         }
         let grace_seconds = match args.grace_period {
             _ if args.now => Some(1),
@@ -63,7 +78,13 @@ impl How {
             seconds if seconds > 0 => Some(u32::try_from(seconds).unwrap_or(u32::MAX)),
             _ => None,
         };
-        Ok(Self { grace_seconds, force: false })
+        Ok(Self { grace_seconds, force: false, until })
+    }
+
+    /// Until when an answer of the shim is waited for.
+    fn patience(&self, otherwise: Option<Duration>) -> Option<Instant> {
+        let otherwise = if self.force { Some(FORCED) } else { otherwise };
+        self.until.or_else(|| Instant::now().checked_add(otherwise?))
     }
 
     /// What a shim is told.
@@ -86,26 +107,47 @@ impl How {
 /// The shim's and the store's.
 pub fn pod(roots: &Roots, key: &PodKey, how: &How, wait: bool) -> Result<bool, CliError> {
     let room = |e: crate::store::Error| CliError::room(&e, e.kind());
-    let supervisor = |e: crate::supervisor::Error| CliError::room(&e, e.kind());
+    let supervisor = |e: supervisor::Error| CliError::room(&e, e.kind());
     let objects = ObjectStore::new(roots.objects());
     let object = ObjectKey::new(Some(&key.namespace), "Pod", &key.name).map_err(room)?;
     let Some(record) = PodStore::new(&roots.root).find(key).map_err(room)? else {
         return Ok(objects.delete(&object).map_err(room)?.is_some());
     };
-    if let Some(mut client) = Client::connect(roots, record.uid()).map_err(supervisor)? {
-        if !wait {
-            client.stop(how.order()).map_err(supervisor)?;
-            return Ok(true);
-        }
-        client.stop_and_wait(how.order()).map_err(supervisor)?;
+    match end(roots, record.uid(), how, wait) {
+        Ok(Ended::Later) => return Ok(true),
+        Ok(Ended::Now) => client::remove_ended(roots, record.uid()).map_err(supervisor)?,
+        // Whatever is wrong with the shim: a pod can be got rid of.
+        Err(_) if how.force => client::take_down(roots, record.uid()).map_err(supervisor)?,
+        Err(supervisor::Error::TooSlow { .. }) if wait => return Err(gave_up(key)),
+        Err(error) => return Err(supervisor(error)),
     }
-    client::remove_ended(roots, record.uid()).map_err(supervisor)?;
     let stored = objects.get(&object).map_err(room)?;
     let uid = |value: &Value| value["metadata"]["uid"].as_str() == Some(record.uid().as_str());
     if stored.as_ref().is_some_and(uid) {
         objects.delete(&object).map_err(room)?;
     }
     Ok(true)
+}
+
+/// How far a pod's end has come.
+enum Ended {
+    /// Nothing is left but its records.
+    Now,
+    /// It was told to.
+    Later,
+}
+
+fn end(roots: &Roots, uid: &PodUid, how: &How, wait: bool) -> supervisor::Result<Ended> {
+    let Some(mut client) = Client::connect(roots, uid)? else { return Ok(Ended::Now) };
+    if wait {
+        return client.stop_and_wait(how.order(), how.patience(None)).map(|()| Ended::Now);
+    }
+    client.stop(how.order(), how.patience(Some(PROMPT))).map(|()| Ended::Later)
+}
+
+/// In kubectl's words.
+fn gave_up(key: &PodKey) -> CliError {
+    CliError::Refused(format!("timed out waiting for the condition on pods/{}", key.name))
 }
 
 /// What one verb deletes.
@@ -156,8 +198,8 @@ fn tell_all(roots: &Roots, targets: &[Target], how: &How) {
             continue;
         }
         let Ok(Some(record)) = pods.find(&target.key) else { continue };
-        if let Ok(Some(mut client)) = Client::connect(roots, record.uid()) {
-            let _ = client.stop(how.order());
+        if let Ok(Some(client)) = Client::connect(roots, record.uid()) {
+            let _ = client.tell_to_stop(how.order());
         }
     }
 }

@@ -124,7 +124,8 @@ pub struct DeleteArgs {
     /// Return when nothing is left
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub wait: bool,
-    /// Give up waiting after this long
+    /// Give up waiting after this long; with --force: take the pod down then
+    /// without its own processes (30s)
     #[arg(long, value_parser = parse_duration)]
     pub timeout: Option<std::time::Duration>,
     /// No error for what is not there
