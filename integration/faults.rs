@@ -224,7 +224,7 @@ fn pod_round(world: &World, fault: &Fault) {
 /// Until the fault has struck, or (when it waits for the pod's end) the pod runs.
 #[track_caller]
 fn await_fault_or_running(world: &World, fault: &Fault) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !fault.was_hit() {
         let ran = world.podrt(&["logs", "fault"]);
         if ran.stdout.contains("up\n") {

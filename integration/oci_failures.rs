@@ -271,7 +271,7 @@ fn a_create_that_is_killed_leaves_a_stopped_container_that_can_be_deleted() {
     let path = bundle.write();
     let mut create = world.command(&["create", "-b", &path, &id]).spawn().unwrap();
     let status = |wanted: &str| {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while !world.podrt(&["state", &id]).stdout.contains(wanted) {
             assert!(std::time::Instant::now() < deadline, "never {wanted}");
             std::thread::sleep(std::time::Duration::from_millis(20));

@@ -15,7 +15,7 @@ fn state(world: &World, id: &str) -> Value {
 /// Waits until the container has `status`.
 #[track_caller]
 fn wait_status(world: &World, id: &str, status: &str) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let now = state(world, id);
         if now["status"] == status {
@@ -44,7 +44,7 @@ fn a_container_is_created_started_stopped_and_deleted() {
 
     world.podrt(&["start", &id]).ok();
     wait_status(&world, &id, "running");
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !bundle.rootfs().join("out").exists() {
         assert!(Instant::now() < deadline, "the program did not run");
         std::thread::sleep(Duration::from_millis(5));
@@ -184,7 +184,7 @@ fn all_processes_end_with_a_container_that_shares_the_hosts_pid_namespace() {
     namespaces.retain(|namespace| namespace["type"] != "pid");
     let path = bundle.write();
     world.podrt(&["run", "-d", "-b", &path, &id]).ok();
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let count = || {
         let text = world.podrt(&["ps", "-f", "json", &id]).ok();
         serde_json::from_str::<Value>(&text).unwrap().as_array().map_or(0, Vec::len)
@@ -195,7 +195,7 @@ fn all_processes_end_with_a_container_that_shares_the_hosts_pid_namespace() {
     }
     world.podrt(&["kill", &id, "KILL"]).ok();
     wait_status(&world, &id, "stopped");
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while count() > 0 {
         assert!(Instant::now() < deadline, "a process outlived SIGKILL");
         std::thread::sleep(Duration::from_millis(5));

