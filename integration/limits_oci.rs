@@ -229,14 +229,17 @@ fn a_paused_container_does_nothing_until_it_is_resumed() {
         std::thread::sleep(Duration::from_millis(500));
         before != length()
     };
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !changes() {
-        assert!(Instant::now() < deadline, "the counter does not count");
-    }
+    let await_changes = |what: &str| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !changes() {
+            assert!(Instant::now() < deadline, "{what}");
+        }
+    };
+    await_changes("the counter does not count");
     world.podrt(&["pause", &id]).ok();
     assert!(!changes(), "it counts while paused");
     world.podrt(&["resume", &id]).ok();
-    assert!(changes(), "it does not count any more");
+    await_changes("it does not count any more");
     world.podrt(&["delete", "--force", &id]).ok();
     world.assert_clean();
 }

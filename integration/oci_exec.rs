@@ -70,7 +70,7 @@ fn exit_codes_are_the_programs_and_255_where_none_ran() {
     }
     world.podrt(&["exec", "--cwd", "/nope", &id, "true"]).error(255);
     world.podrt(&["kill", &id, "KILL"]).ok();
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    crate::oci_lifecycle::wait_status(&world, &id, "stopped");
     assert!(world.podrt(&["exec", &id, "true"]).error(255).contains("container not running"));
     world.podrt(&["delete", &id]).ok();
     world.assert_clean();

@@ -205,7 +205,11 @@ fn kill_at_steps(victim: Victim, first: usize, stride: usize) {
     let _ = fs::remove_dir_all(world.log_root());
     for step in (first..=steps).step_by(stride) {
         let (end, _) = live(&world, victim, step);
-        assert!(end == want, "{victim:?} killed at step {step} of {steps}: {end:#?}");
+        assert!(
+            end == want,
+            "{victim:?} killed at step {step} of {steps}: {end:#?}\n{:#?}",
+            world.events("crash")
+        );
         world.podrt(&["delete", "pod", "crash"]).ok();
         let _ = fs::remove_dir_all(world.log_root());
     }
@@ -240,12 +244,23 @@ fn uid_of(world: &World, name: &str) -> String {
 
 /// Kills the shim of a pod and waits until the next one answers.
 fn replace_shim(world: &World, name: &str) {
+    replace(world, name, "podrt-shim");
+}
+
+/// Kills the keeper of a pod and waits until its shim has become one, and
+/// another shim answers.
+fn replace_keeper(world: &World, name: &str) {
+    replace(world, name, "podrt-keeper");
+}
+
+fn replace(world: &World, name: &str, process: &str) {
     let uid = uid_of(world, name);
-    let old = process_of("podrt-shim", &uid).expect("a shim");
+    let both = || ["podrt-keeper", "podrt-shim"].map(|name| process_of(name, &uid));
+    let old = process_of(process, &uid).expect("a process");
     kill(old, Signal::SIGKILL).expect("kill");
     let deadline = Instant::now() + Duration::from_secs(60);
-    while process_of("podrt-shim", &uid).is_none_or(|pid| pid == old) {
-        assert!(Instant::now() < deadline, "no new shim");
+    while both().iter().any(|pid| pid.is_none_or(|pid| pid == old)) {
+        assert!(Instant::now() < deadline, "no new {process}");
         std::thread::sleep(Duration::from_millis(5));
     }
     world.podrt(&["exec", name, "--", "true"]).ok();
@@ -394,26 +409,33 @@ fn a_terminal_and_probes_outlive_shim_and_keeper() {
         readinessProbe: {{ exec: {{ command: ['true'] }}, periodSeconds: 1 }}"
     );
     world.run_pod(&pod_of("tty", "Always", 1, &[&main]), &["-d", "--wait=ready"]).ok();
-    let uid = uid_of(&world, "tty");
     replace_shim(&world, "tty");
-    assert!(kill_of(Victim::Keeper, &uid));
-    std::thread::sleep(Duration::from_millis(500));
+    replace_keeper(&world, "tty");
     replace_shim(&world, "tty");
     let probes = |world: &World| {
         let text = world.podrt(&["exec", "tty", "--", "cat", "/alive"]).ok();
         text.lines().count()
     };
     let before = probes(&world);
-    std::thread::sleep(Duration::from_millis(2200));
-    assert!(probes(&world) >= before + 2, "the liveness probe goes on");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while probes(&world) < before + 2 {
+        assert!(Instant::now() < deadline, "the liveness probe does not go on");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let pod = world.pod("tty");
     assert_eq!(status(&pod, "main")["restartCount"], 0);
     assert_eq!(status(&pod, "main")["ready"], true);
     let said = world.podrt(&["exec", "tty", "--", "sh", "-c", "echo still > /proc/1/fd/1"]);
     said.ok();
-    std::thread::sleep(Duration::from_millis(200));
-    let log = world.podrt(&["logs", "tty"]).ok();
-    assert_eq!(log.replace('\r', ""), "terminal\nstill\n");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let log = world.podrt(&["logs", "tty"]).ok().replace('\r', "");
+        if log == "terminal\nstill\n" {
+            break;
+        }
+        assert!(log == "terminal\n" && Instant::now() < deadline, "{log:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     world.podrt(&["delete", "pod", "tty", "--now"]).ok();
     world.assert_clean();
 }

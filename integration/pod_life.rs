@@ -167,7 +167,9 @@ fn a_failing_init_container_fails_a_never_pod_and_the_app_never_runs() {
 fn a_container_that_traps_term_ends_with_its_own_code_on_delete() {
     let world = World::with_fixture();
     let script = "trap 'echo got term; exit 0' TERM; echo up; while true; do sleep 0.1; done";
-    world.run_pod(&shell_pod("trap", "Always", script), &["-d"]).ok();
+    let grace = ("GracePeriodSeconds: 2", "GracePeriodSeconds: 500");
+    let manifest = shell_pod("trap", "Always", script).replace(grace.0, grace.1);
+    world.run_pod(&manifest, &["-d"]).ok();
     wait_for_log(&world, "trap", "up\n");
     let begin = Instant::now();
     world.podrt(&["delete", "pod", "trap", "--grace-period=200"]).ok();

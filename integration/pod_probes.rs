@@ -127,19 +127,23 @@ fn a_command_that_takes_too_long_fails_and_one_that_is_not_there_counts_for_noth
         "slow: Unhealthy Liveness probe failed: command timed out: \"sleep 55\" timed out after 1s",
     );
     // At most the one that is under way: those that timed out were killed.
-    let processes = world.podrt(&["exec", "exec", "-c", "slow", "--", "ps"]).ok();
-    assert!(processes.matches("sleep 55").count() <= 1, "{processes}");
-    std::thread::sleep(Duration::from_secs(2));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let processes = world.podrt(&["exec", "exec", "-c", "slow", "--", "ps"]).ok();
+        if processes.matches("sleep 55").count() <= 1 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{processes}");
+    }
+    let errored = "none: Unhealthy Liveness probe errored and resulted in unknown state: ";
+    let is_it =
+        |event: &String| event.starts_with(errored) && event.contains("no such file or directory");
+    while !world.events("exec").iter().any(is_it) {
+        assert!(Instant::now() < deadline, "{:#?}", world.events("exec"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let pod = world.pod("exec");
     assert_eq!(status(&pod, "none")["restartCount"], 0, "{:#?}", world.events("exec"));
-    let events = world.events("exec");
-    let errored = "none: Unhealthy Liveness probe errored and resulted in unknown state: ";
-    assert!(
-        events
-            .iter()
-            .any(|event| event.starts_with(errored) && event.contains("no such file or directory")),
-        "{events:#?}"
-    );
     world.podrt(&["delete", "pod", "exec", "--now"]).ok();
     world.assert_clean();
 }
@@ -308,8 +312,11 @@ fn nothing_else_is_probed_before_the_startup_probe_has_succeeded() {
     world.podrt(&["exec", "start", "--", "touch", "/ok"]).ok();
     world.wait_pod("start", 5, |pod| status(pod, "main")["started"] == true);
     world.wait_pod("start", 5, |pod| is_ready(pod, "main"));
-    std::thread::sleep(Duration::from_millis(1200));
-    world.podrt(&["exec", "start", "--", "ls", "/alive", "/ready"]).ok();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while world.podrt(&["exec", "start", "--", "ls", "/alive", "/ready"]).code != 0 {
+        assert!(Instant::now() < deadline, "the other probes do not begin");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     world.podrt(&["delete", "pod", "start", "--now"]).ok();
     world.assert_clean();
 }

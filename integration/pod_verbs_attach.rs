@@ -1,10 +1,10 @@
 //! `attach`, `exec -t` and `run -it` on a terminal.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -103,21 +103,22 @@ fn detaching_leaves_the_container_and_a_second_attach_finds_it() {
 #[test]
 fn attach_shows_output_and_refuses_what_does_not_run() {
     let world = World::with_fixture();
-    let script = "until [ -e /go ]; do sleep 0.05; done; echo out; echo err >&2";
+    let script = "until [ -e /go ]; do echo tick; sleep 0.05; done; echo out; echo err >&2";
     world.run_pod(&shell_pod("plain", "Never", script), &["-d"]).ok();
-    let attached = world
+    let mut attached = world
         .command(&["attach", "plain"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("spawn");
-    std::thread::sleep(Duration::from_millis(300));
+    let mut shown = BufReader::new(attached.stdout.take().expect("stdout"));
+    let mut text = String::new();
+    shown.read_line(&mut text).expect("read");
     world.podrt(&["exec", "plain", "--", "touch", "/go"]).ok();
+    shown.read_to_string(&mut text).expect("read");
     let output = attached.wait_with_output().expect("wait");
-    assert_eq!(
-        (output.stdout.as_slice(), output.stderr.as_slice()),
-        (&b"out\n"[..], &b"err\n"[..])
-    );
+    assert_eq!(text.trim_start_matches("tick\n"), "out\n");
+    assert_eq!(output.stderr, b"err\n");
     world.wait_pod("plain", 10, |pod| pod["status"]["phase"] == "Succeeded");
     assert_eq!(
         world.podrt(&["attach", "plain"]).error(1),

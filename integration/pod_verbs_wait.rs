@@ -19,7 +19,7 @@ fn wait_returns_when_the_condition_is_met_and_not_before() {
         world.podrt(&["wait", "pod/w", "--for=condition=Ready", "--timeout=0"]).error(1),
         "podrt: timed out waiting for the condition on pods/w"
     );
-    let met = world.podrt(&["wait", "pod/w", "--for=condition=Ready", "--timeout=20s"]).ok();
+    let met = world.podrt(&["wait", "pod/w", "--for=condition=Ready", "--timeout=200s"]).ok();
     assert_eq!(met, "pod/w condition met\n");
     let phase = "--for=jsonpath={.status.phase}=Running";
     assert_eq!(world.podrt(&["wait", "po", "--all", phase, "-o", "name"]).ok(), "pod/w\n");
@@ -37,7 +37,7 @@ fn wait_returns_when_the_condition_is_met_and_not_before() {
         "podrt: unrecognized condition: \"ready\""
     );
     let waiting = world
-        .command(&["wait", "pod/w", "--for=delete", "--timeout=20s"])
+        .command(&["wait", "pod/w", "--for=delete", "--timeout=200s"])
         .stdout(Stdio::piped())
         .spawn()
         .expect("spawn");

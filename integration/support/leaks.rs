@@ -15,6 +15,21 @@ pub fn find(dir: &Path, marks: &[String], root: &Path) -> Vec<String> {
     left
 }
 
+/// True when `text` has `mark` in it as a whole: the world `t7x2` is not in
+/// the names of `t7x25`.
+fn names(text: &str, mark: &str) -> bool {
+    text.match_indices(mark).any(|(at, _)| {
+        !text[at + mark.len()..].starts_with(|next: char| next.is_ascii_alphanumeric())
+    })
+}
+
+#[test]
+fn a_world_is_not_taken_for_one_whose_name_begins_alike() {
+    assert!(names("/sys/fs/cgroup/t7x2-c", "t7x2"));
+    assert!(names("t7x25 t7x2", "t7x2"));
+    assert!(!names("/sys/fs/cgroup/t7x25-c", "t7x2"));
+}
+
 fn processes(dir: &str, marks: &[String]) -> Vec<String> {
     let mut left = Vec::new();
     for entry in fs::read_dir("/proc").expect("/proc").flatten() {
@@ -28,9 +43,14 @@ fn processes(dir: &str, marks: &[String]) -> Vec<String> {
         if stat.rsplit(") ").next().is_some_and(|behind| behind.starts_with("Z 1 ")) {
             continue;
         }
+        // The machine's, whosever pod was the last: it ends when the bridge has
+        // been without a pod for a while, or another pod comes.
+        if read("comm") == b"podrt-house\n" {
+            continue;
+        }
         let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
         let cgroup = String::from_utf8_lossy(&read("cgroup")).into_owned();
-        let ours = command.contains(dir) || marks.iter().any(|mark| cgroup.contains(mark));
+        let ours = names(&command, dir) || marks.iter().any(|mark| names(&cgroup, mark));
         if ours {
             left.push(format!("process {name}: {command}"));
         }
@@ -40,7 +60,7 @@ fn processes(dir: &str, marks: &[String]) -> Vec<String> {
 
 fn mounts(dir: &str) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
-    table.lines().filter(|line| line.contains(dir)).map(|line| format!("mount {line}")).collect()
+    table.lines().filter(|line| names(line, dir)).map(|line| format!("mount {line}")).collect()
 }
 
 fn cgroups(folder: &Path, marks: &[String], depth: usize) -> Vec<String> {
@@ -51,7 +71,7 @@ fn cgroups(folder: &Path, marks: &[String], depth: usize) -> Vec<String> {
             continue;
         }
         let name = entry.file_name().to_string_lossy().into_owned();
-        if marks.iter().any(|mark| name.contains(mark)) {
+        if marks.iter().any(|mark| names(&name, mark)) {
             left.push(format!("cgroup {}", entry.path().display()));
         }
         if depth < 6 {
@@ -86,7 +106,7 @@ fn machine_records(dir: &str) -> Vec<String> {
     let Ok(entries) = fs::read_dir("/run/podrt-machine") else { return Vec::new() };
     entries
         .flatten()
-        .filter(|entry| fs::read_to_string(entry.path()).is_ok_and(|text| text.contains(dir)))
+        .filter(|entry| fs::read_to_string(entry.path()).is_ok_and(|text| names(&text, dir)))
         .map(|entry| format!("machine record in {}", entry.path().display()))
         .collect()
 }

@@ -85,7 +85,12 @@ impl Cgroup {
         if group.exists() { Ok(group) } else { Err(Error::Missing(group.path)) }
     }
 
-    fn at(path: &str) -> Result<Self, Error> {
+    /// The cgroup `path`, whether it is there or not: to remove what a failure
+    /// or a crash may have left of it.
+    ///
+    /// # Errors
+    /// [`Error::Detect`]; a path that is none.
+    pub fn at(path: &str) -> Result<Self, Error> {
         let path = hierarchy::checked(path)?;
         let mounts = Layout::detect()?;
         let here = mounts.join(&path);
@@ -104,7 +109,9 @@ impl Cgroup {
         }
     }
 
-    fn exists(&self) -> bool {
+    /// False when no hierarchy has it.
+    #[must_use]
+    pub fn exists(&self) -> bool {
         self.here.directories().any(std::path::Path::exists)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::{Error, Result, Sandbox, SandboxRecord, housekeeping};
-use crate::cgroup::{self, Cgroup};
+use crate::cgroup::Cgroup;
 use crate::model::Signal;
 use crate::network::{House, Network};
 use crate::sys::fault::{self, Point};
@@ -77,11 +77,7 @@ impl Sandbox {
 }
 
 fn remove_group(path: &str) -> Result<()> {
-    match Cgroup::open(path) {
-        Ok(group) => Ok(group.remove()?),
-        Err(cgroup::Error::Missing(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    Ok(Cgroup::at(path)?.remove()?)
 }
 
 /// Sees to an empty bridge. Failing to is no failure of the pod's: the next

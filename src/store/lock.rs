@@ -36,9 +36,21 @@ pub struct OwnGuard {
 /// # Errors
 /// [`Error::File`] when the file cannot be opened or locked.
 pub fn exclusive(path: &Path) -> Result<Guard> {
+    wait(path, FlockArg::LockExclusive)
+}
+
+/// Waits until nobody holds the lock alone, and holds it with others.
+///
+/// # Errors
+/// As for [`exclusive`].
+pub fn shared(path: &Path) -> Result<Guard> {
+    wait(path, FlockArg::LockShared)
+}
+
+fn wait(path: &Path, how: FlockArg) -> Result<Guard> {
     let mut file = open(path)?;
     loop {
-        match Flock::lock(file, FlockArg::LockExclusive) {
+        match Flock::lock(file, how) {
             Ok(lock) => return Ok(Guard { _lock: lock }),
             Err((again, Errno::EINTR)) => file = again,
             Err((_, errno)) => return Err(failed(path, errno)),
@@ -126,6 +138,16 @@ mod tests {
         let first = exclusive(&path).unwrap();
         assert!(try_exclusive(&path).unwrap().is_none());
         drop(first);
+        assert!(try_exclusive(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn many_share_what_nobody_holds_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let shares = (shared(&path).unwrap(), shared(&path).unwrap());
+        assert!(try_exclusive(&path).unwrap().is_none());
+        drop(shares);
         assert!(try_exclusive(&path).unwrap().is_some());
     }
 

@@ -148,6 +148,28 @@ impl ObjectStore {
         self.store(key, object, last).map(Written::Updated)
     }
 
+    /// Replaces the status of the object with this uid and nothing else of it,
+    /// whatever was written meanwhile; the object as it is stored now. `None`
+    /// when there is no object, or another one has its name by now.
+    ///
+    /// # Errors
+    /// [`Error::Garbled`] when the stored one cannot be read; [`Error::File`].
+    pub fn set_status(&self, key: &ObjectKey, uid: &str, status: Value) -> Result<Option<Value>> {
+        if !self.path(key).exists() {
+            return Ok(None);
+        }
+        let _lock = self.lock()?;
+        let Some(mut object) = self.get(key)?.filter(|it| it["metadata"]["uid"] == uid) else {
+            return Ok(None);
+        };
+        if object["status"] == status {
+            return Ok(Some(object));
+        }
+        object["status"] = status;
+        let last = version_number(version_of(&object));
+        self.store(key, object, last).map(Some)
+    }
+
     /// Removes an object and returns it; `None` when there was none. A damaged
     /// one is removed too and returned as null.
     ///
@@ -408,6 +430,28 @@ mod tests {
         assert_eq!(store.list(Some("b"), "ConfigMap").unwrap().objects.len(), 2);
         assert_eq!(store.kinds(Some("b")).unwrap(), ["ConfigMap"]);
         assert!(store.list(None, "Secret").unwrap().objects.is_empty());
+    }
+
+    #[test]
+    fn a_status_is_set_whatever_else_changed_but_not_on_another_object_of_the_name() {
+        let (_dir, store) = store();
+        let key = key("a", "x");
+        assert_eq!(store.set_status(&key, "u", json!({})), Ok(None));
+        let mut object = map("1");
+        object["metadata"]["uid"] = "u".into();
+        let old = store.create(&key, object).unwrap();
+        let mut labelled = old.clone();
+        labelled["metadata"]["labels"] = json!({ "a": "b" });
+        store.put(&key, labelled).unwrap();
+        let set = store.set_status(&key, "u", json!({ "phase": "Failed" })).unwrap().unwrap();
+        assert_eq!(
+            (&set["metadata"]["labels"]["a"], &set["status"]["phase"]),
+            (&json!("b"), &json!("Failed"))
+        );
+        assert_eq!(store.get(&key), Ok(Some(set.clone())));
+        assert_eq!(version_of(&set), "3");
+        assert_eq!(store.set_status(&key, "u", set["status"].clone()), Ok(Some(set)));
+        assert_eq!(store.set_status(&key, "other", json!({})), Ok(None));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Client {
     /// [`Error::Garbled`], [`Error::Socket`].
     pub fn watch(mut self) -> Result<Watch> {
         match self.send(&Request::Watch, Vec::new()) {
-            Ok(()) | Err(Error::NoAnswer { .. }) => Ok(Watch { client: self }),
+            Ok(()) | Err(Error::NoAnswer { .. }) => Ok(Watch { client: self, seen: None }),
             Err(error) => Err(error),
         }
     }
@@ -258,6 +258,8 @@ fn unexpected(reply: &Reply) -> Error {
 #[derive(Debug)]
 pub struct Watch {
     client: Client,
+    /// The status that was returned last.
+    seen: Option<StatusRecord>,
 }
 
 impl Watch {
@@ -271,7 +273,10 @@ impl Watch {
     pub fn next(&mut self) -> Result<Option<StatusRecord>> {
         loop {
             match self.client.answer() {
-                Ok((Reply::Status(status), _)) => return Ok(Some(*status)),
+                Ok((Reply::Status(status), _)) => {
+                    self.seen = Some(*status.clone());
+                    return Ok(Some(*status));
+                }
                 Ok((Reply::Ended, _)) => {
                     self.client.wait_for_processes();
                     return Ok(None);
@@ -279,7 +284,7 @@ impl Watch {
                 Ok((other, _)) => return Err(unexpected(&other)),
                 Err(Error::NoAnswer { .. }) => {
                     let Some(next) = Client::connect(&self.client.roots, &self.client.uid)? else {
-                        return Ok(None);
+                        return self.last_word();
                     };
                     self.client = next;
                     // One that dies again right away is seen by the next look.
@@ -288,6 +293,20 @@ impl Watch {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The shim went before it heard of this watch, or with its last status
+    /// unsent: the record has it.
+    fn last_word(&mut self) -> Result<Option<StatusRecord>> {
+        let pods = PodStore::new(&self.client.roots.root);
+        let record = match pods.open(&self.client.uid).and_then(|record| record.status()) {
+            // Deleted.
+            Err(store::Error::NoSuchPod { .. }) => None,
+            record => record?,
+        };
+        let news = record.filter(|record| self.seen.as_ref() != Some(record));
+        self.seen.clone_from(&news);
+        Ok(news)
     }
 }
 
@@ -335,5 +354,28 @@ impl Session {
 impl AsFd for Session {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.client.channel.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::testing::pod;
+
+    #[test]
+    fn a_watch_of_which_the_shim_never_heard_ends_with_the_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut plan = pod();
+        plan.roots.root = dir.path().into();
+        let record = PodStore::new(&plan.roots.root).claim(&plan).unwrap();
+        let listener = socket::listener(record.dir()).unwrap();
+        let client = Client::connect(&plan.roots, &plan.uid).unwrap().expect("somebody listens");
+        let status = serde_json::json!({ "phase": "Failed", "qosClass": "BestEffort" });
+        let last = StatusRecord::new(serde_json::from_value(status).unwrap(), Vec::new());
+        record.write_status(&last).unwrap();
+        let mut watch = client.watch().unwrap();
+        drop(listener);
+        assert_eq!(watch.next().unwrap(), Some(last));
+        assert_eq!(watch.next().unwrap(), None);
     }
 }

@@ -10,8 +10,9 @@ use super::driver::{Driver, DriverRecord};
 use super::error::{Error, Result};
 use super::event_loop::{End, MEMORY_VERSION, Memory, Shim};
 use super::log::journal::Journal;
+use super::shims_cgroup::ShimsCgroup;
 use super::spawn::LISTENER_KEY;
-use super::{shims_cgroup, teardown, trace};
+use super::{teardown, trace};
 use crate::lifecycle::event::{StopReason, StopRequest};
 use crate::lifecycle::{Event, PodMachine};
 use crate::model::PodUid;
@@ -149,12 +150,9 @@ impl Shim {
         let plan = self.machine.plan();
         let objects = ObjectStore::new(plan.roots.objects());
         let key = ObjectKey::new(Some(&plan.namespace), "Pod", &plan.name)?;
-        let Some(mut object) = objects.get(&key)? else { return Ok(()) };
-        if object["metadata"]["uid"] == plan.uid.as_str() {
-            object["status"] = serde_json::to_value(self.machine.status())
-                .map_err(|error| Error::Garbled { cause: error.to_string() })?;
-            objects.put(&key, object)?;
-        }
+        let status = serde_json::to_value(self.machine.status())
+            .map_err(|error| Error::Garbled { cause: error.to_string() })?;
+        objects.set_status(&key, plan.uid.as_str(), status)?;
         Ok(())
     }
 
@@ -182,7 +180,7 @@ impl Shim {
 fn leave_shims() {
     // A keeper that was killed is no longer the parent.
     let own = [std::os::unix::process::parent_id(), std::process::id()];
-    shims_cgroup::leave(&own.map(u32::cast_signed));
+    ShimsCgroup::of_machine().leave(&own.map(u32::cast_signed));
 }
 
 fn open_journal(keeper: &Link) -> std::result::Result<(Journal, bool), SyscallError> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::client::Client;
 use super::control::socket;
 use super::error::{Error, Result};
-use super::shims_cgroup::{self, Entrance};
+use super::shims_cgroup::{Entrance, ShimsCgroup};
 use crate::model::PodUid;
 use crate::model::plan::PodPlan;
 use crate::store::{PodRecord, PodStore};
@@ -47,6 +47,7 @@ pub fn spawn(plan: &PodPlan, options: &SpawnOptions) -> Result<Client> {
     start(plan, &record, shim, options).inspect_err(|_| {
         // The first failure is the one to tell.
         let _ = pods.remove(&plan.uid);
+        ShimsCgroup::of_machine().remove_if_empty();
     })
 }
 
@@ -65,7 +66,7 @@ fn start(
     let client = client.ok_or_else(|| Error::NoAnswer { uid: plan.uid.clone() })?;
     let log = open_log(record.dir()).map_err(failed("open shim.log"))?;
     fault::at(Point::EnterShimsCgroup).map_err(failed("enter the cgroup of shims"))?;
-    let Entrance { entry, lock } = shims_cgroup::enter()?;
+    let Entrance { entry, lock } = ShimsCgroup::of_machine().enter()?;
     let args = shim_arguments(&plan.roots.root, &plan.uid);
     let log_level = options.log_level.iter().map(|level| format!("PODRT_LOG={level}"));
     let env: Vec<String> = log_level.chain(fault::environment()).collect();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::driver::remove_remains;
 use super::error::{Error, Result};
-use super::shims_cgroup;
+use super::shims_cgroup::ShimsCgroup;
 use super::spawn::shim_arguments;
 use crate::model::{PodUid, Roots, Signal};
 use crate::store::{PodRecord, PodStore};
@@ -34,7 +34,7 @@ pub fn remove_ended(roots: &Roots, uid: &PodUid) -> Result<()> {
         remove_tree(&plan.roots.pod_logs(&plan.namespace, &plan.name, uid))?;
     }
     pods.remove(uid)?;
-    shims_cgroup::remove_if_empty();
+    ShimsCgroup::of_machine().remove_if_empty();
     Ok(())
 }
 
@@ -60,7 +60,7 @@ pub fn take_down(roots: &Roots, uid: &PodUid) -> Result<()> {
 fn kill_processes(arguments: &[String]) -> Result<()> {
     let deadline = Instant::now() + KILL_TIMEOUT;
     loop {
-        let found = shims_cgroup::processes_called(arguments)?;
+        let found = ShimsCgroup::of_machine().processes_called(arguments)?;
         for (_, pidfd) in &found {
             // ESRCH: it has ended already.
             let _ = pidfd_send_signal(pidfd.as_fd(), Signal::KILL);

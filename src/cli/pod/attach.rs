@@ -4,12 +4,14 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::Value;
 
 use crate::cli::error::CliError;
 use crate::cli::logs::Selection;
 use crate::model::plan::{ContainerPlan, PodPlan};
-use crate::model::status::Phase;
+use crate::model::status::{Phase, PodStatus};
 use crate::model::{PodKey, PodUid, Roots};
 use crate::store::pods::PodStore;
 use crate::supervisor::client::{Client, Session};
@@ -25,6 +27,7 @@ use super::pump::{self, Ends, Over, Screen};
 use super::run::exit_code;
 use super::types::ResourceType;
 use super::view;
+use super::watched::poll_error;
 
 /// Runs `attach`: 0 when the container has ended or the user has left.
 ///
@@ -137,6 +140,8 @@ pub fn to_new(args: &RunImageArgs, roots: &Roots, pod: &Value) -> Result<u8, Cli
     let keys = DetachKeys::parse(&args.detach_keys).map_err(CliError::Refused)?;
     let how = Attachment { stdin: args.stdin, tty: args.tty, quiet: args.quiet, wait: true, keys };
     let over = match connect(roots, &plan.uid)? {
+        // Whoever only reads need not miss what was written before the attaching.
+        Some(client) if !how.stdin && !how.tty => follow_log(client, &plan, container)?,
         Some(client) => how.attach(client, container).or_else(|error| {
             // It may have been over before this command came to attach.
             print_log(roots, &plan, container).and_then(|found| match found {
@@ -170,6 +175,46 @@ pub fn to_new(args: &RunImageArgs, roots: &Roots, pod: &Value) -> Result<u8, Cli
     Ok(code)
 }
 
+/// Prints what a container writes, from the first byte on, until it has ended.
+fn follow_log(client: Client, plan: &PodPlan, container: &ContainerPlan) -> Result<Over, CliError> {
+    let room = |e: crate::supervisor::Error| CliError::room(&e, e.kind());
+    let mut watch = client.watch().map_err(room)?;
+    let mut streams = log_of(plan, container)?;
+    let mut has_ended = false;
+    while !has_ended {
+        let (written, changed) = (streams.as_fd(), watch.as_fd());
+        let mut fds = [written, changed].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(poll_error(errno)),
+        }
+        if fds[1].any() == Some(true) {
+            let record = watch.next().map_err(room)?;
+            has_ended = record.is_none_or(|record| is_over(&record.status, &container.name));
+        }
+        if !print_or_stop(&mut streams).map_err(terminal_error)? {
+            return Ok(Over::Ended);
+        }
+    }
+    Ok(Over::Ended)
+}
+
+/// True once the container's first instance has ended, or the pod.
+fn is_over(status: &PodStatus, container: &str) -> bool {
+    let one = status.container_statuses.iter().find(|one| one.name == container);
+    status.phase.is_terminal()
+        || one.is_some_and(|one| {
+            one.state.terminated.is_some() || one.last_state.terminated.is_some()
+        })
+}
+
+fn log_of(plan: &PodPlan, container: &ContainerPlan) -> Result<LogStreams, CliError> {
+    let folder = plan.roots.pod_logs(&plan.namespace, &plan.name, &plan.uid);
+    let mut streams = LogStreams::new(false).map_err(terminal_error)?;
+    streams.add(&folder.join(&container.name), 0, Selection::default());
+    Ok(streams)
+}
+
 /// Prints what a container of a pod that has ended had to say; false for a pod
 /// that has not.
 fn print_log(roots: &Roots, plan: &PodPlan, container: &ContainerPlan) -> Result<bool, CliError> {
@@ -180,10 +225,7 @@ fn print_log(roots: &Roots, plan: &PodPlan, container: &ContainerPlan) -> Result
     if !record.is_some_and(|record| record.status.phase.is_terminal()) {
         return Ok(false);
     }
-    let folder = plan.roots.pod_logs(&plan.namespace, &plan.name, &plan.uid);
-    let mut streams = LogStreams::new(false).map_err(terminal_error)?;
-    streams.add(&folder.join(&container.name), 0, Selection::default());
-    print_or_stop(&mut streams).map_err(terminal_error)?;
+    print_or_stop(&mut log_of(plan, container)?).map_err(terminal_error)?;
     Ok(true)
 }
 

@@ -194,8 +194,11 @@ pub fn launch(
         .flatten()
         .map(|record| record.status);
     if let Some(status) = status.filter(|status| status.phase.is_terminal()) {
-        object["status"] = serde_json::to_value(status).unwrap_or_default();
-        object = put(objects, "Pod", object)?;
+        let room = |e: crate::store::Error| CliError::room(&e, e.kind());
+        let key = ObjectKey::new(Some(&plan.namespace), "Pod", &plan.name).map_err(room)?;
+        let status = serde_json::to_value(status).unwrap_or_default();
+        let set = objects.set_status(&key, plan.uid.as_str(), status).map_err(room)?;
+        object = set.unwrap_or(object);
     }
     Ok((client, object))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use super::{Driver, names, sandbox};
-use crate::cgroup::{self, Cgroup};
+use crate::cgroup::Cgroup;
 use crate::container::{self as engine, State};
 use crate::image;
 use crate::lifecycle::Event;
@@ -84,15 +84,11 @@ fn remove_containers(plan: &PodPlan) -> Result<()> {
     result
 }
 
+/// Also where the cgroup was never made whole: its parents were.
 fn remove_cgroup(path: &str) -> Result<()> {
-    match Cgroup::open(path) {
-        Err(cgroup::Error::Missing(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(cgroup) => {
-            cgroup.kill()?;
-            Ok(cgroup.remove_up_to("/podrt")?)
-        }
-    }
+    let group = Cgroup::at(path)?;
+    group.kill()?;
+    Ok(group.remove_up_to("/podrt")?)
 }
 
 /// Gives a folder a name under which nobody looks for it; `None` when there is
