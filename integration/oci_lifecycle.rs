@@ -14,7 +14,7 @@ fn state(world: &World, id: &str) -> Value {
 
 /// Waits until the container has `status`.
 #[track_caller]
-fn wait_status(world: &World, id: &str, status: &str) {
+pub fn wait_status(world: &World, id: &str, status: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let now = state(world, id);
