@@ -162,9 +162,10 @@ bench-run:
 	$(if $(SUDO),$(SUDO) --preserve-env) cargo bench --bench compare --target $(TARGET)
 
 .PHONY: install
-install: build ## Install podrt, its shim and its systemd unit below PREFIX (/usr/local)
+install: build ## Install podrt, its shim, its TLS helper and its systemd unit below PREFIX (/usr/local)
 	$(SUDO) install -D -m 0755 $(RELEASE)/podrt $(DESTDIR)$(PREFIX)/bin/podrt
 	$(SUDO) install -D -m 0755 $(RELEASE)/podrt-shim $(DESTDIR)$(PREFIX)/bin/podrt-shim
+	$(SUDO) install -D -m 0755 $(RELEASE)/podrt-net $(DESTDIR)$(PREFIX)/bin/podrt-net
 	sed 's|@PREFIX@|$(PREFIX)|' docs/podrt-node.service > target/podrt-node.service
 	$(SUDO) install -D -m 0644 target/podrt-node.service $(DESTDIR)$(PREFIX)/lib/systemd/system/podrt-node.service
 

@@ -20,6 +20,7 @@ mod oci_update;
 mod pod_config;
 mod pod_crash;
 mod pod_hooks;
+mod pod_https;
 mod pod_life;
 mod pod_logs;
 mod pod_machine;

@@ -18,7 +18,7 @@ fn allowed(room: &str) -> Vec<&'static str> {
     match room {
         "model" => vec![],
         "manifest" | "lifecycle" | "sys" => vec!["model"],
-        "store" => vec!["model", "sys"],
+        "store" | "tls" => vec!["model", "sys"],
         resource if RESOURCES.contains(&resource) => vec!["model", "sys", "store"],
         "container" => with_resources(&[]),
         "sandbox" => with_resources(&["container"]),
@@ -30,6 +30,7 @@ fn allowed(room: &str) -> Vec<&'static str> {
         // The allocator of an executable is named in its own root.
         "main" => vec!["cli", "sys"],
         "podrt-shim" => vec!["supervisor"],
+        "podrt-net" => vec!["tls"],
         other => panic!("room {other:?} is not in the table of integration/rooms.rs"),
     }
 }

@@ -18,6 +18,8 @@ pub mod seccomp;
 pub mod store;
 pub mod volume;
 
+pub mod tls;
+
 pub mod container;
 pub mod sandbox;
 pub mod supervisor;

@@ -2,6 +2,7 @@
 //! the end that nothing of it is left on the machine.
 
 mod bundle;
+mod https;
 mod leaks;
 mod skip;
 
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use bundle::{Bundle, busybox_rootfs};
+pub use https::{Manner, Server};
 pub use skip::{has_controllers, has_v2_controllers, skip};
 
 /// The command under test: Cargo's, or the one in the folder that

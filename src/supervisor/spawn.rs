@@ -11,7 +11,7 @@ use super::control::socket;
 use super::error::{Error, Result};
 use super::shims_cgroup::{Entrance, ShimsCgroup};
 use crate::model::PodUid;
-use crate::model::plan::PodPlan;
+use crate::model::plan::{ContainerPlan, Handler, PodPlan};
 use crate::store::{PodRecord, PodStore};
 use crate::sys::fault::{self, Point};
 use crate::sys::keeper::{self, SpawnArgs};
@@ -19,6 +19,8 @@ use crate::sys::{SyscallError, exec_view};
 
 /// The keeper holds the control socket under this key.
 pub(super) const LISTENER_KEY: &str = "control";
+/// And `podrt-net`, of a pod that may need it, under this one.
+pub(super) const NET_KEY: &str = "net";
 /// As the kubelet's own.
 const OOM_SCORE_ADJ: i32 = -999;
 
@@ -70,6 +72,9 @@ fn start(
     let args = shim_arguments(&plan.roots.root, &plan.uid);
     let log_level = options.log_level.iter().map(|level| format!("PODRT_LOG={level}"));
     let env: Vec<String> = log_level.chain(fault::environment()).collect();
+    let net = open_net(plan);
+    let net = net.as_ref().map(|net| (NET_KEY, net.as_fd()));
+    let held: Vec<_> = [(LISTENER_KEY, listener.as_fd())].into_iter().chain(net).collect();
     fault::at(Point::SpawnKeeper).map_err(failed("start keeper"))?;
     keeper::spawn(&SpawnArgs {
         run_dir: record.dir(),
@@ -77,7 +82,7 @@ fn start(
         args: &args,
         env: &env,
         log: log.as_fd(),
-        held: &[(LISTENER_KEY, listener.as_fd())],
+        held: &held,
         clone_into: entry.clone_into.as_ref().map(AsFd::as_fd),
         join: &entry.join,
         oom_score_adj: OOM_SCORE_ADJ,
@@ -97,7 +102,7 @@ pub(super) fn shim_arguments(root: &Path, uid: &PodUid) -> [String; 3] {
 fn open_shim(given: Option<&Path>) -> Result<OwnedFd> {
     let searched = match given {
         Some(path) => vec![path.to_owned()],
-        None => shim_places(),
+        None => places("podrt-shim"),
     };
     let Some(path) = searched.iter().find(|path| path.is_file()) else {
         return Err(Error::NoShim { searched });
@@ -106,12 +111,30 @@ fn open_shim(given: Option<&Path>) -> Result<OwnedFd> {
 }
 
 /// Beside `podrt`, and where packages put programs that nobody types.
-fn shim_places() -> Vec<PathBuf> {
+fn places(program: &str) -> Vec<PathBuf> {
     let own = fs::read_link("/proc/self/exe").ok();
-    let beside = own.and_then(|path| Some(path.parent()?.join("podrt-shim")));
-    let installed =
-        ["/usr/local/libexec/podrt/podrt-shim", "/usr/libexec/podrt/podrt-shim"].map(PathBuf::from);
+    let beside = own.and_then(|path| Some(path.parent()?.join(program)));
+    let installed = ["/usr/local/libexec/podrt", "/usr/libexec/podrt"];
+    let installed = installed.map(|folder| Path::new(folder).join(program));
     beside.into_iter().chain(installed).collect()
+}
+
+/// `podrt-net`, for a pod that asks over HTTP: a redirect may lead to HTTPS.
+/// Where it is not installed, the probe that needs it says so.
+fn open_net(plan: &PodPlan) -> Option<File> {
+    let containers = plan.init_containers.iter().chain(&plan.containers);
+    if !containers.into_iter().any(asks_over_http) {
+        return None;
+    }
+    places("podrt-net").iter().find_map(|path| File::open(path).ok())
+}
+
+fn asks_over_http(container: &ContainerPlan) -> bool {
+    let probes = [&container.startup_probe, &container.liveness_probe, &container.readiness_probe];
+    let hooks = [&container.post_start, &container.pre_stop];
+    let probes = probes.into_iter().flatten().map(|probe| &probe.handler);
+    let mut handlers = probes.chain(hooks.into_iter().flatten().map(|hook| &hook.handler));
+    handlers.any(|handler| matches!(handler, Handler::HttpGet(_)))
 }
 
 fn open_log(pod_run: &Path) -> std::result::Result<File, SyscallError> {

@@ -1,4 +1,5 @@
-//! Work that outlives its caller for a moment, in a process of its own.
+//! Work in a process of its own: such as outlives its caller for a moment, and
+//! programs that carry what the caller does not.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -7,6 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 
 use super::error::cerr;
+use super::exec::{ExecVector, execveat};
+use super::keeper::set_oom_score_adj;
 use super::process::{Clone, CloneArgs, CloneFlags, clone3, exit_now};
 use super::{SyscallError, fd, prctl};
 
@@ -39,6 +42,37 @@ pub fn run_apart(
                 work();
             }
             exit_now(0)
+        }
+    }
+}
+
+/// Starts a program with these standard streams, and nothing else of this
+/// process's, as a child of it.
+///
+/// # Errors
+/// The errno of clone3(2), or EINVAL for a NUL byte in an argument. That the
+/// program could not be executed is written to its standard error.
+pub fn run_program(
+    program: BorrowedFd,
+    args: &[&str],
+    stdio: [BorrowedFd; 3],
+) -> Result<OwnedFd, SyscallError> {
+    let with_nul = |_| SyscallError::new("execveat", "NUL byte in argument", Errno::EINVAL);
+    let args = ExecVector::new(args).map_err(with_nul)?;
+    let env = ExecVector::new::<&str>([]).map_err(with_nul)?;
+    match clone3(&CloneArgs::default())? {
+        Clone::Parent { pidfd, .. } => Ok(pidfd),
+        Clone::Child => {
+            prctl::reset_signals();
+            let ready = set_oom_score_adj(0)
+                .and_then(|()| fd::install_stdio(stdio))
+                .and_then(|()| fd::close_range_cloexec(3));
+            let error = match ready {
+                Ok(()) => execveat(program, &args, &env),
+                Err(error) => error,
+            };
+            let _ = nix::unistd::write(stdio[2], error.to_string().as_bytes());
+            exit_now(127)
         }
     }
 }

@@ -4,8 +4,10 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
+
+use nix::errno::Errno;
 
 use super::Driver;
 use super::connection::{Asked, Connection, Step, Talk};
@@ -16,6 +18,7 @@ use crate::model::plan::{ContainerPlan, PortRef};
 use crate::supervisor::probe::grpc::Health;
 use crate::supervisor::probe::http::Answer;
 use crate::supervisor::probe::url::Url;
+use crate::supervisor::spawn::NET_KEY;
 use crate::supervisor::token::{TaskId, Token};
 use crate::sys::event::Interest;
 use crate::sys::process::{Clone, exit_now, fork_with_pidfd};
@@ -104,12 +107,6 @@ impl Driver {
         ask: Box<Ask>,
         cx: &Context<'_>,
     ) -> Result<Work, Outcome> {
-        if ask.url.https {
-            let url = &ask.url;
-            return Err(Outcome::Impossible(format!(
-                "Get \"{url}\": this podrt cannot probe over https"
-            )));
-        }
         let Some(ip) = literal(&ask.url.host) else {
             return resolve(id, Then::Ask(ask), cx);
         };
@@ -191,6 +188,8 @@ impl Driver {
                 return;
             }
             (Step::Connected, _) => Outcome::Connected,
+            (Step::Secure, Some(url)) => return self.secure(id, &url, cx),
+            (Step::Secure, None) => return,
             (Step::Answered(answer), Some(url)) => return self.answered(id, answer, url, cx),
             (Step::Answered(_), None) => return,
             (Step::Health(health), _) => Outcome::Checked(health),
@@ -198,6 +197,31 @@ impl Driver {
             (Step::Failed(cause), None) => Outcome::Failed(cause),
         };
         self.finish(id, outcome, cx);
+    }
+
+    /// Hands a connection that has come up to `podrt-net`, which speaks TLS.
+    fn secure(&mut self, id: TaskId, url: &Url, cx: &mut Context<'_>) {
+        let Some(Task { work: Work::Http { connection, .. }, .. }) = self.tasks.get_mut(id) else {
+            return;
+        };
+        cx.epoll.remove(&*connection);
+        let program = cx.keeper.held(NET_KEY);
+        let handed = match program {
+            Some(program) => connection.secure(program.as_fd(), &url.host).and_then(|handed| {
+                cx.epoll.add(&*connection, Interest::Write, Token::TaskData(id))?;
+                Ok(handed)
+            }),
+            None => Err(SyscallError::new("find", "\"podrt-net\"", Errno::ENOENT)),
+        };
+        match handed {
+            Ok(handed) => {
+                self.reap_when_ended(handed.process, cx);
+                self.data_ready(id, cx);
+            }
+            Err(error) => {
+                self.finish(id, Outcome::Impossible(get_error(url, &error.to_string())), cx);
+            }
+        }
     }
 
     /// The server of a health check is not there yet.

@@ -1,25 +1,52 @@
 //! The connections that network probes and hooks make: one step for each time
 //! the kernel reports something.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
 
 use crate::supervisor::probe::grpc::{self, Call, Fed, Health};
 use crate::supervisor::probe::http::{self, Agent, Answer, Response};
 use crate::supervisor::probe::url::{Url, bracketed};
+use crate::sys::SyscallError;
 use crate::sys::error::describe;
 use crate::sys::event::Interest;
+use crate::sys::fd::pipe;
+use crate::sys::helper::run_program;
+use crate::sys::pipe::set_nonblocking;
 use crate::sys::tcp::begin_connect;
+
+/// A line of `podrt-net`.
+const FAILURE_BYTES: usize = 1024;
 
 /// A connection under way, and what it is for.
 #[derive(Debug)]
 pub struct Connection {
-    socket: TcpStream,
+    socket: Socket,
     address: SocketAddr,
     state: State,
+}
+
+/// What is written to and read from.
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    /// The plain side of `podrt-net`, which has the connection.
+    Secured {
+        plain: UnixStream,
+        failure: File,
+    },
+}
+
+/// A connection that has been handed to `podrt-net`.
+#[derive(Debug)]
+pub struct Handed {
+    /// To be reaped when it has ended, which it does with the connection.
+    pub process: OwnedFd,
 }
 
 #[derive(Debug)]
@@ -29,6 +56,8 @@ enum State {
     Connecting {
         request: Vec<u8>,
         dialogue: Dialogue,
+        /// To be secured before the request is sent.
+        tls: bool,
     },
     Sending {
         request: Vec<u8>,
@@ -70,6 +99,8 @@ pub enum Step {
     /// Wait for this, then step again.
     Wait(Interest),
     Connected,
+    /// Connected: to be handed to `podrt-net`, then step again.
+    Secure,
     Answered(Answer),
     Health(Health),
     /// In the words of Go's client, without the `Get "…": ` in front.
@@ -88,13 +119,32 @@ impl Connection {
             Talk::Http(Asked { url, headers, agent }) => State::Connecting {
                 request: http::request(url, headers, agent),
                 dialogue: Dialogue::Http(Response::default()),
+                tls: url.https,
             },
             Talk::Grpc(service) => State::Connecting {
                 request: grpc::request(&address.to_string(), service),
                 dialogue: Dialogue::Grpc(Call::default()),
+                tls: false,
             },
         };
-        Ok(Self { socket, address, state })
+        Ok(Self { socket: Socket::Tcp(socket), address, state })
+    }
+
+    /// Hands the connection, which is to be let go by the event loop, to
+    /// `podrt-net`, and talks to that one from now on.
+    ///
+    /// # Errors
+    /// The failed call.
+    pub fn secure(&mut self, program: BorrowedFd, host: &str) -> Result<Handed, SyscallError> {
+        let failed = |call: &'static str| move |e: io::Error| SyscallError::from_io(call, "", &e);
+        let (plain, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
+        plain.set_nonblocking(true).map_err(failed("ioctl"))?;
+        let (failure, told) = pipe()?;
+        set_nonblocking(&failure)?;
+        let stdio = [self.as_fd(), theirs.as_fd(), told.as_fd()];
+        let process = run_program(program, &["podrt-net", host], stdio)?;
+        self.socket = Socket::Secured { plain, failure: File::from(failure) };
+        Ok(Handed { process })
     }
 
     /// Goes on as far as the kernel lets it.
@@ -106,7 +156,10 @@ impl Connection {
                     Ok(()) => return Step::Connected,
                     Err(message) => return Step::Failed(message),
                 },
-                State::Connecting { request, dialogue } => match self.connected() {
+                State::Connecting { request, dialogue, tls } => match self.connected() {
+                    Ok(()) if tls => {
+                        (State::Sending { request, sent: 0, dialogue }, Some(Step::Secure))
+                    }
                     Ok(()) => (State::Sending { request, sent: 0, dialogue }, None),
                     Err(message) => return Step::Failed(message),
                 },
@@ -127,6 +180,8 @@ impl Connection {
                 (sent, Some(Step::Wait(Interest::Write)))
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => (sent, None),
+            // What is wrong is read.
+            Err(_) if self.is_secured() => (request.len(), None),
             Err(e) => (sent, Some(Step::Failed(self.io_error("write", &e)))),
         };
         if sent == request.len() {
@@ -138,7 +193,7 @@ impl Connection {
     fn receive(&mut self, mut dialogue: Dialogue) -> (State, Option<Step>) {
         let mut bytes = [0; 4096];
         let step = match self.socket.read(&mut bytes) {
-            Ok(0) => Some(dialogue.close()),
+            Ok(0) => Some(self.failure().map_or_else(|| dialogue.close(), Step::Failed)),
             Ok(count) => {
                 let (replies, step) = dialogue.feed(&bytes[..count]);
                 // Acknowledgements: a peer that does not read them does not
@@ -148,20 +203,41 @@ impl Connection {
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Some(Step::Wait(Interest::Read)),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => None,
+            // It ended with something of ours unread.
+            Err(_) if self.is_secured() => {
+                Some(self.failure().map_or_else(|| dialogue.close(), Step::Failed))
+            }
             Err(e) => Some(Step::Failed(self.io_error("read", &e))),
         };
         (State::Receiving { dialogue }, step)
     }
 
+    fn is_secured(&self) -> bool {
+        matches!(self.socket, Socket::Secured { .. })
+    }
+
+    /// What `podrt-net` has told of a failure, before it hung up.
+    fn failure(&mut self) -> Option<String> {
+        let Socket::Secured { failure, .. } = &mut self.socket else { return None };
+        let mut bytes = [0; FAILURE_BYTES];
+        let count = failure.read(&mut bytes).unwrap_or(0);
+        (count > 0).then(|| String::from_utf8_lossy(&bytes[..count]).into_owned())
+    }
+
     fn connected(&self) -> Result<(), String> {
-        match self.socket.take_error() {
+        let Socket::Tcp(socket) = &self.socket else { return Ok(()) };
+        match socket.take_error() {
             Ok(None) => Ok(()),
             Ok(Some(error)) | Err(error) => Err(dial_error(self.address, errno_of(&error))),
         }
     }
 
     fn io_error(&self, call: &str, error: &io::Error) -> String {
-        let own = self.socket.local_addr().map_or_else(|_| String::new(), |own| own.to_string());
+        let own = match &self.socket {
+            Socket::Tcp(socket) => socket.local_addr().ok(),
+            Socket::Secured { .. } => None,
+        };
+        let own = own.map(|own| own.to_string()).unwrap_or_default();
         let text = describe(errno_of(error));
         format!("{call} tcp {own}->{}: {call}: {text}", self.address)
     }
@@ -207,7 +283,32 @@ impl Dialogue {
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        match &self.socket {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Secured { plain, .. } => plain.as_fd(),
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.read(bytes),
+            Self::Secured { plain, .. } => plain.read(bytes),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.write(bytes),
+            Self::Secured { plain, .. } => plain.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
