@@ -205,11 +205,12 @@ fn kill_at_steps(victim: Victim, first: usize, stride: usize) {
     let _ = fs::remove_dir_all(world.log_root());
     for step in (first..=steps).step_by(stride) {
         let (end, _) = live(&world, victim, step);
-        assert!(
-            end == want,
-            "{victim:?} killed at step {step} of {steps}: {end:#?}\n{:#?}",
-            world.events("crash")
-        );
+        if end != want {
+            let folder = world.root().join("pods").join(uid_of(&world, "crash"));
+            let log = fs::read_to_string(folder.join("shim.log")).unwrap_or_default();
+            let pod = world.podrt(&["describe", "pod", "crash"]).stdout;
+            panic!("{victim:?} killed at step {step} of {steps}: {end:#?}\n{pod}\n{log}");
+        }
         world.podrt(&["delete", "pod", "crash"]).ok();
         let _ = fs::remove_dir_all(world.log_root());
     }

@@ -64,10 +64,10 @@ fn the_machine_returns_output_and_status_and_keeps_the_hosts_files() {
 #[test]
 fn the_machine_ends_after_its_time() {
     let Some(_turn) = may_boot("the_machine_ends_after_its_time") else { return };
-    let ran = in_machine(&["--timeout", "20"], "echo begun; sleep 1000");
+    let ran = in_machine(&["--timeout", "60"], "echo begun; sleep 1000");
     assert_eq!(ran.code, 124, "{ran:?}");
     assert_eq!(ran.stdout, "begun\n");
-    assert!(ran.stderr.contains("not done after 20 s"), "{ran:?}");
+    assert!(ran.stderr.contains("not done after 60 s"), "{ran:?}");
 }
 
 #[test]

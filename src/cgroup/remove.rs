@@ -10,7 +10,7 @@ use super::hierarchy::Layout;
 use super::{file, processes};
 
 /// How long processes that were killed may take to be gone.
-const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// v1 does not say when a cgroup becomes empty: first and longest pause.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(5));

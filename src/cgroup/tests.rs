@@ -113,6 +113,16 @@ fn removal_goes_up_to_a_parent_but_not_past_one_in_use() {
 }
 
 #[test]
+fn what_was_never_made_whole_goes_with_its_empty_parents() {
+    let top = Top::new();
+    Cgroup::create_parent(&top.path("qos"), &none()).unwrap();
+    let failed = Cgroup::at(&top.path("qos/pod")).unwrap();
+    failed.kill().unwrap();
+    failed.remove_up_to(&top.0).unwrap();
+    assert!(!exists_anywhere(&top.0));
+}
+
+#[test]
 fn a_cgroup_with_processes_is_not_taken_over_but_an_empty_one_is() {
     let top = Top::new();
     let path = top.path("c");
