@@ -89,16 +89,22 @@ fn wait_for_folder(world: &World) -> PathBuf {
     }
 }
 
-/// The process of that pod whose first argument is `name`.
+/// The process of that pod whose first argument is `name`. Its children bear
+/// its name until they execute a program of their own: they are not meant.
 pub fn process_of(name: &str, uid: &str) -> Option<Pid> {
     let entries = fs::read_dir("/proc").expect("proc").flatten();
-    entries.into_iter().find_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
+    let named = entries.into_iter().filter_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
         let line = fs::read(entry.path().join("cmdline")).ok()?;
         let mut words = line.split(|&byte| byte == 0);
         let found = words.next() == Some(name.as_bytes()) && words.any(|w| w == uid.as_bytes());
-        found.then(|| Pid::from_raw(pid))
-    })
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let parent: i32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+        found.then_some((pid, parent))
+    });
+    let named: Vec<(i32, i32)> = named.collect();
+    let is_child = |parent| named.iter().any(|(pid, _)| *pid == parent);
+    named.iter().find(|(_, parent)| !is_child(*parent)).map(|(pid, _)| Pid::from_raw(*pid))
 }
 
 fn kill_of(victim: Victim, uid: &str) -> bool {

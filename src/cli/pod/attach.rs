@@ -17,7 +17,7 @@ use crate::store::pods::PodStore;
 use crate::supervisor::client::{Client, Session};
 use crate::supervisor::control::protocol::AttachOrder;
 
-use super::args::{AttachArgs, RunImageArgs};
+use super::args::{AttachArgs, RunImageArgs, Streams};
 use super::delete::{self, How};
 use super::exec::{pipe, terminal_error};
 use super::follow::{LogStreams, print_or_stop};
@@ -51,14 +51,7 @@ pub fn run(args: &AttachArgs, roots: &Roots) -> Result<u8, CliError> {
         .find(|container| container.name == wanted)
         .ok_or_else(|| CliError::Refused(format!("container {wanted} not found in pod {name}")))?;
     let client = connect(roots, &plan.uid)?.ok_or_else(not_running)?;
-    let how = Attachment {
-        stdin: args.stdin,
-        tty: args.tty,
-        quiet: args.quiet,
-        wait: false,
-        keys: DetachKeys::parse(&args.detach_keys).map_err(CliError::Refused)?,
-    };
-    how.attach(client, container).map(|_| 0)
+    Attachment::from_args(&args.streams, false)?.attach(client, container).map(|_| 0)
 }
 
 /// The pod's shim, while there is one.
@@ -81,6 +74,33 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    /// What was typed; with `wait` for a container that is still to be made.
+    ///
+    /// # Errors
+    /// Detach keys that are none.
+    pub fn from_args(args: &Streams, wait: bool) -> Result<Self, CliError> {
+        let keys = DetachKeys::parse(&args.detach_keys).map_err(CliError::Refused)?;
+        Ok(Self { stdin: args.stdin, tty: args.tty, quiet: args.quiet, wait, keys })
+    }
+
+    /// [`Self::attach`] to a container that was just ordered, whose first words
+    /// may be out already: whoever only reads need not miss them.
+    ///
+    /// # Errors
+    /// As [`Self::attach`].
+    pub fn attach_to_new(
+        self,
+        client: Client,
+        plan: &PodPlan,
+        container: &ContainerPlan,
+    ) -> Result<Over, CliError> {
+        if self.stdin || self.tty {
+            self.attach(client, container)
+        } else {
+            follow_log(client, plan, container)
+        }
+    }
+
     /// Stays with the container until it has ended or the user has left.
     ///
     /// # Errors
@@ -137,18 +157,17 @@ pub fn to_new(args: &RunImageArgs, roots: &Roots, pod: &Value) -> Result<u8, Cli
     let ended = || CliError::Refused(format!("pod {:?} has ended", key.name));
     let plan = view.plan().ok_or_else(ended)?.clone();
     let container = plan.containers.first().ok_or_else(ended)?;
-    let keys = DetachKeys::parse(&args.detach_keys).map_err(CliError::Refused)?;
-    let how = Attachment { stdin: args.stdin, tty: args.tty, quiet: args.quiet, wait: true, keys };
     let over = match connect(roots, &plan.uid)? {
-        // Whoever only reads need not miss what was written before the attaching.
-        Some(client) if !how.stdin && !how.tty => follow_log(client, &plan, container)?,
-        Some(client) => how.attach(client, container).or_else(|error| {
-            // It may have been over before this command came to attach.
-            print_log(roots, &plan, container).and_then(|found| match found {
-                true => Ok(Over::Ended),
-                false => Err(error),
-            })
-        })?,
+        Some(client) => {
+            let how = Attachment::from_args(&args.streams, true)?;
+            how.attach_to_new(client, &plan, container).or_else(|error| {
+                // It may have been over before this command came to attach.
+                print_log(roots, &plan, container).and_then(|found| match found {
+                    true => Ok(Over::Ended),
+                    false => Err(error),
+                })
+            })?
+        }
         None => {
             print_log(roots, &plan, container)?;
             Over::Ended
@@ -161,15 +180,15 @@ pub fn to_new(args: &RunImageArgs, roots: &Roots, pod: &Value) -> Result<u8, Cli
     if args.rm {
         let how = How::graceful();
         delete::pod(roots, &key, &how, true)?;
-        if !args.quiet {
+        if !args.streams.quiet {
             println!("{}", delete::report_line(ResourceType::Pod, &key, how));
         }
-    } else if args.stdin && args.restart == "Always" && !args.quiet {
+    } else if args.streams.stdin && args.restart == "Always" && !args.streams.quiet {
         eprintln!(
             "Session ended, resume using 'podrt attach {} -c {} -i{}' command when the pod is running",
             key.name,
             container.name,
-            if args.tty { " -t" } else { "" }
+            if args.streams.tty { " -t" } else { "" }
         );
     }
     Ok(code)

@@ -9,7 +9,6 @@ use crate::store::objects::{ObjectKey, ObjectStore};
 
 use super::args::DebugArgs;
 use super::attach::{self, Attachment};
-use super::keys::DetachKeys;
 use super::settings;
 use super::start;
 use super::view;
@@ -22,7 +21,7 @@ use super::write::Writer;
 /// A pod that does not run, a container that is not valid; kubectl's words for
 /// flags that do not go together.
 pub fn run(args: &DebugArgs, roots: &Roots, now: Timestamp) -> Result<u8, CliError> {
-    if args.tty && !args.stdin {
+    if args.streams.tty && !args.streams.stdin {
         let text = "-i/--stdin is required for containers with -t/--tty=true";
         return Err(CliError::Refused(text.into()));
     }
@@ -46,12 +45,12 @@ pub fn run(args: &DebugArgs, roots: &Roots, now: Timestamp) -> Result<u8, CliErr
     start::check_image(roots, &container_name, &args.image)?;
     let writer = Writer::new(roots, now);
     let plan = writer.add_ephemeral(with_container(&stored, container)?)?;
-    let is_attached = args.attach.unwrap_or(args.stdin);
+    let is_attached = args.attach.unwrap_or(args.streams.stdin);
     if !is_attached {
         return Ok(0);
     }
     if let Some(target) = &args.target
-        && !args.quiet
+        && !args.streams.quiet
     {
         eprintln!("Targeting container {target:?}.");
     }
@@ -59,14 +58,7 @@ pub fn run(args: &DebugArgs, roots: &Roots, now: Timestamp) -> Result<u8, CliErr
     let mut added = plan.ephemeral_containers.iter();
     let added = added.find(|container| container.name == container_name).ok_or_else(ended)?;
     let client = attach::connect(roots, &plan.uid)?.ok_or_else(ended)?;
-    let how = Attachment {
-        stdin: args.stdin,
-        tty: args.tty,
-        quiet: args.quiet,
-        wait: true,
-        keys: DetachKeys::parse(&args.detach_keys).map_err(CliError::Refused)?,
-    };
-    how.attach(client, added).map(|_| 0)
+    Attachment::from_args(&args.streams, true)?.attach_to_new(client, &plan, added).map(|_| 0)
 }
 
 /// The stored pod with the container behind the others.
@@ -94,7 +86,7 @@ fn container(args: &DebugArgs) -> Result<Value, CliError> {
         Some(name) => name.clone(),
         None => {
             let name = manifest::generated_name("debugger-", settings::random()?);
-            if !args.quiet {
+            if !args.streams.quiet {
                 eprintln!("Defaulting debug container name to {name}.");
             }
             name
@@ -116,10 +108,10 @@ fn container(args: &DebugArgs) -> Result<Value, CliError> {
     let optional = [
         ("targetContainerName", args.target.clone().map(Value::from)),
         ("imagePullPolicy", args.image_pull_policy.clone().map(Value::from)),
-        ("stdin", args.stdin.then_some(true.into())),
+        ("stdin", args.streams.stdin.then_some(true.into())),
         // Or what is piped in would have no end.
-        ("stdinOnce", (args.stdin && !args.tty).then_some(true.into())),
-        ("tty", args.tty.then_some(true.into())),
+        ("stdinOnce", (args.streams.stdin && !args.streams.tty).then_some(true.into())),
+        ("tty", args.streams.tty.then_some(true.into())),
         ("securityContext", profile(&args.profile)?),
     ];
     for (field, value) in optional {

@@ -66,7 +66,7 @@ fn check(args: &RunImageArgs) -> Result<(), CliError> {
     if let Err(error) = Reference::parse(&args.image) {
         return refuse(format!("Invalid image name {:?}: {error}", args.image));
     }
-    if args.tty && !args.stdin {
+    if args.streams.tty && !args.streams.stdin {
         return refuse("-i/--stdin is required for containers with -t/--tty=true".into());
     }
     if args.rm && !args.attaches() {
@@ -105,11 +105,11 @@ fn pod(args: &RunImageArgs) -> Result<Value, CliError> {
     if args.privileged {
         container["securityContext"] = json!({ "privileged": true });
     }
-    if args.stdin {
+    if args.streams.stdin {
         container["stdin"] = true.into();
         container["stdinOnce"] = (!args.leave_stdin_open).into();
     }
-    if args.tty {
+    if args.streams.tty {
         container["tty"] = true.into();
     }
     let labels = match args.labels.as_str() {

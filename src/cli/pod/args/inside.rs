@@ -1,8 +1,26 @@
 //! What may be typed behind the verbs that reach into containers.
 
-use clap::Parser;
+use clap::{Args, Parser};
 
 use super::common::Scope;
+
+/// How a verb is attached to a container.
+#[derive(Debug, Args)]
+pub struct Streams {
+    /// Pass standard input on
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// The container has a terminal, or gets one
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Only the container's own output
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// The keys that leave a terminal without ending the container; empty for
+    /// none
+    #[arg(long, default_value = "ctrl-p,ctrl-q")]
+    pub detach_keys: String,
+}
 
 /// Run a command in a container of a pod
 #[derive(Debug, Parser)]
@@ -39,19 +57,8 @@ pub struct AttachArgs {
     pub pod: String,
     #[arg(short, long)]
     pub container: Option<String>,
-    /// Pass standard input on
-    #[arg(short = 'i', long)]
-    pub stdin: bool,
-    /// Standard input is a terminal
-    #[arg(short, long)]
-    pub tty: bool,
-    /// Only the container's own output
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// The keys that leave a terminal without ending the container; empty for
-    /// none
-    #[arg(long, default_value = "ctrl-p,ctrl-q")]
-    pub detach_keys: String,
+    #[command(flatten)]
+    pub streams: Streams,
     #[command(flatten)]
     pub scope: Scope,
 }
@@ -59,7 +66,6 @@ pub struct AttachArgs {
 /// Add a container to a pod that runs, to look into it
 #[derive(Debug, Parser)]
 #[command(name = "podrt debug", no_binary_name = true)]
-#[allow(clippy::struct_excessive_bools, reason = "these are kubectl's flags")]
 pub struct DebugArgs {
     #[arg(value_name = "POD")]
     pub pod: String,
@@ -83,21 +89,11 @@ pub struct DebugArgs {
     /// What follows are the arguments, not the command
     #[arg(long)]
     pub arguments_only: bool,
-    /// Pass standard input on, and attach
-    #[arg(short = 'i', long)]
-    pub stdin: bool,
-    /// Give the container a terminal
-    #[arg(short, long)]
-    pub tty: bool,
     /// Attach to the container (default with -i)
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub attach: Option<bool>,
-    /// Only the container's own output
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// The keys that leave a terminal without ending the container
-    #[arg(long, default_value = "ctrl-p,ctrl-q")]
-    pub detach_keys: String,
+    #[command(flatten)]
+    pub streams: Streams,
     #[command(flatten)]
     pub scope: Scope,
     /// The command

@@ -6,6 +6,7 @@ use crate::model::Quantity;
 use crate::model::plan::NetworkMode;
 
 use super::common::{Scope, parse_duration};
+use super::inside::Streams;
 
 /// How far `run -d` waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -125,24 +126,15 @@ pub struct RunImageArgs {
     /// Run the container privileged
     #[arg(long)]
     pub privileged: bool,
-    /// Pass standard input on, and attach
-    #[arg(short = 'i', long)]
-    pub stdin: bool,
     /// Leave the container's input open when this command's ends
     #[arg(long)]
     pub leave_stdin_open: bool,
-    /// Give the container a terminal
-    #[arg(short, long)]
-    pub tty: bool,
     /// Wait for the container and show its output (default with -i)
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub attach: Option<bool>,
     /// Remove the pod afterwards
     #[arg(long)]
     pub rm: bool,
-    /// No messages but the container's output
-    #[arg(short, long)]
-    pub quiet: bool,
     /// JSON that is merged into the pod
     #[arg(long)]
     pub overrides: Option<String>,
@@ -152,9 +144,8 @@ pub struct RunImageArgs {
     /// json, yaml or name
     #[arg(short, long, default_value = "", hide_default_value = true)]
     pub output: String,
-    /// The keys that leave a terminal without ending the container
-    #[arg(long, default_value = "ctrl-p,ctrl-q")]
-    pub detach_keys: String,
+    #[command(flatten)]
+    pub streams: Streams,
     #[command(flatten)]
     pub scope: Scope,
     /// The command or its arguments
@@ -166,6 +157,6 @@ impl RunImageArgs {
     /// Whether the command stays with the container.
     #[must_use]
     pub fn attaches(&self) -> bool {
-        self.attach.unwrap_or(self.stdin || self.tty)
+        self.attach.unwrap_or(self.streams.stdin || self.streams.tty)
     }
 }
