@@ -11,6 +11,7 @@ TEST_PACKAGES  := iproute2 util-linux procps
 VM_PACKAGES    := qemu-system-x86 e2fsprogs xz-utils
 # Fetched and unpacked below target/vm, not installed.
 VM_KERNEL      := linux-image-cloud-amd64
+FUZZ_PACKAGES  := g++
 SYSTEMD_PACKAGES := systemd dbus
 PEER_PACKAGES  := crun runc podman conmon catatonit skopeo umoci
 RUST_ARCH      := $(shell uname -m)
@@ -132,6 +133,13 @@ PODS ?= 200
 .PHONY: soak
 soak: build fixtures ## Keep PODS (200) pods coming and going for MINUTES (10), and look for what is left
 	@$(SUDO) integration/soak/run $(RELEASE)/podrt $(FIXTURE) $(MINUTES) $(PODS)
+
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?=
+.PHONY: fuzz
+fuzz: deps ## Fuzz each parser for FUZZ_SECONDS (600), or only FUZZ_TARGETS
+	@integration/tools/packages $(FUZZ_PACKAGES)
+	@integration/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 .PHONY: sizes
 sizes: build fixtures ## Hold the release executables to their sizes, start-up time and memory

@@ -4,6 +4,7 @@
 
 mod dependencies;
 mod faults;
+mod fuzz_corpus;
 mod image_verbs;
 mod limits_oci;
 mod limits_pod;

@@ -48,3 +48,11 @@ pub use stage::{Stage, StepError};
 pub use state::{State, Status};
 pub use update::update;
 pub use verbs::{delete, delete_of_pod, kill, pause, processes, resume, start};
+
+/// Decides all that [`create`] decides before it makes anything.
+///
+/// # Errors
+/// What is wrong with the spec, or missing on the machine.
+pub fn draft(options: CreateOptions) -> Result<()> {
+    draft::Draft::new(options).map(drop)
+}

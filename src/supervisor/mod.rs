@@ -14,7 +14,7 @@ pub mod control;
 mod driver;
 mod error;
 mod event_loop;
-mod log;
+pub mod log;
 mod probe;
 mod process;
 mod shim;
