@@ -470,13 +470,15 @@ fn no_line_of_a_flood_is_lost_or_doubled_by_kills() {
     }
     let code = child.wait().expect("wait").code();
     let errors = fs::read_to_string(world.path().join("errors")).expect("errors");
-    assert_eq!(
-        code,
-        Some(0),
-        "{errors}\n{:#}\n{:#?}",
-        world.pod("crash")["status"],
-        world.events("crash")
-    );
+    let pod = world.pod("crash");
+    if code == Some(137) && !podrt::sys::pidfd_info::tells_exits() {
+        // Keeper and shim were killed in turn: where the kernel does not tell
+        // how a process ended that was reaped elsewhere, nobody knows.
+        let ended = &status(&pod, "main")["state"]["terminated"];
+        assert_eq!(ended["reason"], "ContainerStatusUnknown");
+    } else {
+        assert_eq!(code, Some(0), "{errors}\n{:#}\n{:#?}", pod["status"], world.events("crash"));
+    }
     let logs = logs(&world.log_root());
     let lines = &logs["default_crash/main/0.log"];
     assert_eq!(lines.len(), 150_000);
