@@ -4,9 +4,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::model::Roots;
-
 use super::error::CliError;
+use crate::container::CgroupDriver;
+use crate::model::Roots;
 
 /// How errors are written to the `--log` file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,7 +24,7 @@ pub struct Globals {
     pub log: Option<PathBuf>,
     pub log_format: LogFormat,
     pub debug: bool,
-    pub systemd_cgroup: bool,
+    pub cgroup_driver: CgroupDriver,
     /// `--rootless auto|true|false`: runc's, taken and without effect.
     pub rootless: Option<String>,
 }
@@ -70,7 +70,8 @@ pub fn split(
             "rootless" => globals.rootless = Some(value()?.to_string_lossy().into_owned()),
             "criu" => drop(value()?),
             "debug" => globals.debug = true,
-            "systemd-cgroup" => globals.systemd_cgroup = true,
+            "systemd-cgroup" => globals.cgroup_driver = CgroupDriver::Systemd,
+            "cgroup-manager" => globals.cgroup_driver = cgroup_driver(&value()?)?,
             _ => return Err(CliError::UnknownFlag(text)),
         }
     }
@@ -104,6 +105,21 @@ fn log_format(value: &OsString) -> Result<LogFormat, CliError> {
     }
 }
 
+/// crun's way to name the driver, which podman uses for containers without a
+/// cgroup.
+fn cgroup_driver(value: &OsString) -> Result<CgroupDriver, CliError> {
+    match value.to_string_lossy().as_ref() {
+        "cgroupfs" => Ok(CgroupDriver::Cgroupfs),
+        "systemd" => Ok(CgroupDriver::Systemd),
+        "disabled" => Ok(CgroupDriver::Disabled),
+        other => Err(CliError::BadFlagValue {
+            flag: "--cgroup-manager".into(),
+            value: other.into(),
+            want: "cgroupfs, systemd or disabled",
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,7 +136,7 @@ mod tests {
         assert_eq!(split.globals.roots.root, PathBuf::from("/r"));
         assert_eq!(split.globals.log, Some(PathBuf::from("/l")));
         assert_eq!(split.globals.log_format, LogFormat::Json);
-        assert!(split.globals.systemd_cgroup);
+        assert_eq!(split.globals.cgroup_driver, CgroupDriver::Systemd);
         assert_eq!(split.verb.as_deref(), Some("state"));
         assert_eq!(split.rest, ["--root", "x"].map(OsString::from));
     }
@@ -128,6 +144,7 @@ mod tests {
     #[test]
     fn a_flag_nobody_knows_is_named() {
         assert_eq!(split_line("--nope state x"), Err(CliError::UnknownFlag("--nope".into())));
+        assert!(split_line("--cgroup-manager=nope create x").is_err());
         assert_eq!(split_line("--root"), Err(CliError::FlagNeedsValue("--root".into())));
     }
 

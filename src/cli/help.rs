@@ -47,6 +47,7 @@ Flags:
   --log FILE            Write errors to a file too
   --log-format FORMAT   text or json
   --systemd-cgroup      Let systemd make the cgroups
+  --cgroup-manager NAME Who makes them: cgroupfs, systemd or disabled
   --debug               Log more
   -h, --help            Print this, or the help of a verb
   -v, --version         Print the version

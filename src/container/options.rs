@@ -51,6 +51,8 @@ pub enum CgroupDriver {
     Cgroupfs,
     /// systemd makes a transient scope.
     Systemd,
+    /// Nobody: the container stays in its maker's cgroup.
+    Disabled,
 }
 
 /// Everything [`Creation::begin`](super::Creation::begin) needs to know.

@@ -20,6 +20,8 @@ use crate::sys::userns;
 pub(super) fn cgroup_path(driver: CgroupDriver, linux: &Linux, id: &str) -> Result<String> {
     match driver {
         CgroupDriver::Cgroupfs => plan::cgroup_path(linux, id),
+        // What a mount of type cgroup shows.
+        CgroupDriver::Disabled => Ok("/".to_owned()),
         CgroupDriver::Systemd if !systemd::available() => Err(Error::Resource {
             what: "cgroup",
             kind: ErrorKind::Unsupported,
@@ -58,6 +60,7 @@ pub(super) fn make(record: &Record, resources: &LinuxResources) -> Result<Made> 
         resources.set_devices(None);
     }
     let made = match record.cgroup_driver {
+        CgroupDriver::Disabled => return without(&resources),
         CgroupDriver::Cgroupfs => {
             Cgroup::create(&record.cgroup, &resources).map(|made| (made, None))
         }
@@ -68,6 +71,16 @@ pub(super) fn make(record: &Record, resources: &LinuxResources) -> Result<Made> 
         Err(error) if inside && is_denied(&error) && !has_limits(&resources) => Ok((None, None)),
         Err(error) => Err(cgroup_error(&error)),
     }
+}
+
+/// No cgroup: nothing to limit, and nothing to attach device rules to.
+fn without(resources: &LinuxResources) -> Result<Made> {
+    if has_limits(resources.clone().set_devices(None)) {
+        return Err(plan::invalid(
+            "linux.resources: limits need a cgroup, and cgroups are disabled",
+        ));
+    }
+    Ok((None, None))
 }
 
 fn is_denied(error: &cgroup::Error) -> bool {
@@ -115,7 +128,7 @@ pub(super) fn set_limits(
     resources: &LinuxResources,
 ) -> std::result::Result<(), cgroup::Error> {
     match record.cgroup_driver {
-        CgroupDriver::Cgroupfs => Ok(()),
+        CgroupDriver::Cgroupfs | CgroupDriver::Disabled => Ok(()),
         CgroupDriver::Systemd => {
             systemd::set_limits(&ScopeName::of_cgroup(&record.cgroup)?, resources)
         }

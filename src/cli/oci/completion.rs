@@ -18,7 +18,8 @@ pub const GRAMMAR: Grammar = Grammar {
 /// Verbs of pods, whose flags are not completed.
 const POD_VERBS: &str = "run get describe logs exec delete image";
 
-const GLOBALS: &str = "--root --data-root --log-root --log --log-format --systemd-cgroup --debug";
+const GLOBALS: &str =
+    "--root --data-root --log-root --log --log-format --systemd-cgroup --cgroup-manager --debug";
 
 pub fn run(_globals: &Globals, typed: &Typed) -> Outcome {
     match typed.words()[0].as_str() {

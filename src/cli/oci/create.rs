@@ -10,9 +10,7 @@ use super::process::{absolute, protect, read_spec};
 use super::report::{Failure, Outcome};
 use super::verb::id;
 use crate::cli::globals::Globals;
-use crate::container::{
-    self, CgroupDriver, Console, CreateOptions, Gate, NamespaceFds, RootSource, Stdio,
-};
+use crate::container::{self, Console, CreateOptions, Gate, NamespaceFds, RootSource, Stdio};
 
 pub const BUNDLE: Flag = value("bundle", "b", "folder of config.json (default: the current one)");
 pub const CONSOLE_SOCKET: Flag =
@@ -89,11 +87,7 @@ pub fn options(
         no_pivot: typed.has("no-pivot"),
         no_new_keyring: typed.has("no-new-keyring"),
         gate: Gate::Fifo,
-        cgroup_driver: if globals.systemd_cgroup {
-            CgroupDriver::Systemd
-        } else {
-            CgroupDriver::Cgroupfs
-        },
+        cgroup_driver: globals.cgroup_driver,
         owner: None,
     })
 }
