@@ -99,7 +99,8 @@ fn enter(
     Ok(Loaded { id, names: vec![name.clone()] })
 }
 
-/// A config without a date, so that nothing but the files decides the id.
+/// A config without a date, so that nothing but the files decides the id. Some
+/// tools refuse to build upon layers that no history tells of.
 fn config_file(config: &ImageConfig, layers: &[Layer]) -> Result<Vec<u8>, Error> {
     let host = Platform::host();
     let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
@@ -108,6 +109,7 @@ fn config_file(config: &ImageConfig, layers: &[Layer]) -> Result<Vec<u8>, Error>
         "os": host.os,
         "config": Process::from(config),
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "history": vec![json!({ "created_by": "podrt image import" }); layers.len()],
     });
     serde_json::to_vec(&file).map_err(|error| Error::malformed("config", error))
 }
