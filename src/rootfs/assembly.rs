@@ -38,6 +38,9 @@ const COVERABLE_IN_PROC: [&str; 10] = [
     "/proc/sys/crypto/fips_enabled",
 ];
 
+/// Where masks are found by the mount, not by its name.
+const KERNEL_VIEWS: [&str; 2] = ["/proc", "/sys"];
+
 /// One run over the plan.
 pub(super) struct Assembly<'plan> {
     plan: &'plan mut RootfsPlan,
@@ -96,6 +99,11 @@ impl<'plan> Assembly<'plan> {
         };
         for &(propagation, recursive) in &step.propagation {
             spread(mounted.as_fd(), propagation, recursive)?;
+        }
+        let destination = plain(&step.destination);
+        if KERNEL_VIEWS.iter().any(|view| destination == Path::new(view)) {
+            let view = duplicate(mounted.as_fd())?;
+            self.plan.kernel_views.push((destination, view));
         }
         if matches!(&step.kind, StepKind::FileSystem(made) if made.is_readonly()) {
             self.readonly.push(mounted);

@@ -8,33 +8,74 @@ use nix::sys::stat::{SFlag, makedev};
 
 use super::error::{Stage, StepError};
 use super::filesystem::set_readonly;
+use super::plan::plain;
 use crate::sys::SyscallError;
 use crate::sys::mount::{self, FsContext, attr};
 use crate::sys::path::{self, InRoot, Shown};
 
-/// Binds each path over itself, read-only. One that does not exist is left out.
-pub(super) fn make_readonly(root: BorrowedFd<'_>, paths: &[PathBuf]) -> Result<(), StepError> {
-    each(root, paths, Stage::ReadonlyPaths, |target| {
-        let tree = mount::clone_tree(target, "", true)?;
-        set_readonly(tree.as_fd())?;
-        mount::move_mount(tree.as_fd(), target)
-    })
+/// Where the paths are that a container must not read or not write.
+pub(super) struct Covered<'a> {
+    pub(super) root: BorrowedFd<'a>,
+    /// Mounts by their destinations: a path below one is looked for in the
+    /// mount itself. A neighbour who shares the root file system can rename the
+    /// mount point in the meantime; the mount goes along, and its masks must.
+    pub(super) views: &'a [(PathBuf, OwnedFd)],
 }
 
-/// Covers each path: directories with one empty read-only tmpfs, everything
-/// else with `/dev/null`. One that does not exist is left out.
-pub(super) fn mask(root: BorrowedFd<'_>, paths: &[PathBuf]) -> Result<(), StepError> {
-    let mut null = None;
-    let mut empty = None;
-    each(root, paths, Stage::MaskedPaths, |target| {
-        let stat = path::stat(target)?;
-        let cover = if path::is_directory(&stat) {
-            covering_directory(&mut empty)?
-        } else {
-            covering_file(&mut null)?
-        };
-        mount::move_mount(cover.as_fd(), target)
-    })
+impl Covered<'_> {
+    /// Binds each path over itself, read-only. One that does not exist is left
+    /// out.
+    pub(super) fn make_readonly(&self, paths: &[PathBuf]) -> Result<(), StepError> {
+        self.each(paths, Stage::ReadonlyPaths, |target| {
+            let tree = mount::clone_tree(target, "", true)?;
+            set_readonly(tree.as_fd())?;
+            mount::move_mount(tree.as_fd(), target)
+        })
+    }
+
+    /// Covers each path: directories with one empty read-only tmpfs, everything
+    /// else with `/dev/null`. One that does not exist is left out.
+    pub(super) fn mask(&self, paths: &[PathBuf]) -> Result<(), StepError> {
+        let mut null = None;
+        let mut empty = None;
+        self.each(paths, Stage::MaskedPaths, |target| {
+            let stat = path::stat(target)?;
+            let cover = if path::is_directory(&stat) {
+                covering_directory(&mut empty)?
+            } else {
+                covering_file(&mut null)?
+            };
+            mount::move_mount(cover.as_fd(), target)
+        })
+    }
+
+    fn each(
+        &self,
+        paths: &[PathBuf],
+        stage: Stage,
+        mut cover: impl FnMut(BorrowedFd<'_>) -> Result<(), SyscallError>,
+    ) -> Result<(), StepError> {
+        for path in paths {
+            let (base, below) = self.place(path);
+            let done = match InRoot::new(base).handle(&below) {
+                Ok(target) => cover(target.as_fd()),
+                Err(error) if matches!(error.errno, Errno::ENOENT | Errno::ENOTDIR) => Ok(()),
+                Err(error) => Err(error),
+            };
+            done.map_err(|error| StepError::new(stage, path, error))?;
+        }
+        Ok(())
+    }
+
+    /// The innermost place that a path is below, and the rest of the path.
+    fn place(&self, path: &Path) -> (BorrowedFd<'_>, PathBuf) {
+        let named = plain(path);
+        let found = self.views.iter().rev().find_map(|(at, view)| {
+            let rest = named.strip_prefix(at).ok()?;
+            (!rest.as_os_str().is_empty()).then(|| (view.as_fd(), rest.to_owned()))
+        });
+        found.unwrap_or((self.root, path.to_owned()))
+    }
 }
 
 /// The first directory gets the tmpfs itself, the others clones of it.
@@ -80,21 +121,4 @@ fn host_null() -> Result<OwnedFd, SyscallError> {
     }
     let text = format!("{}: not the null device", Shown(null.as_fd()));
     Err(SyscallError::new("fstat", text, Errno::ENODEV))
-}
-
-fn each(
-    root: BorrowedFd<'_>,
-    paths: &[PathBuf],
-    stage: Stage,
-    mut cover: impl FnMut(BorrowedFd<'_>) -> Result<(), SyscallError>,
-) -> Result<(), StepError> {
-    for path in paths {
-        let done = match InRoot::new(root).handle(Path::new(path)) {
-            Ok(target) => cover(target.as_fd()),
-            Err(error) if matches!(error.errno, Errno::ENOENT | Errno::ENOTDIR) => Ok(()),
-            Err(error) => Err(error),
-        };
-        done.map_err(|error| StepError::new(stage, path, error))?;
-    }
-    Ok(())
 }

@@ -11,6 +11,7 @@ use super::cgroup_view::CgroupStep;
 use super::devices::{self, Device};
 use super::error::{Error, Stage, StepError};
 use super::filesystem::FileSystem;
+use super::masks::Covered;
 use super::options::{self, Change, MountOptions};
 use super::sources::{self, Tree};
 use crate::sys::mount::{self, Attributes, Propagation};
@@ -89,6 +90,8 @@ pub struct RootfsPlan {
     pub(super) no_pivot: bool,
     /// Read-only file systems that later steps still write to.
     pub(super) deferred_readonly: Vec<OwnedFd>,
+    /// What is mounted on `/proc` and `/sys`, by those names.
+    pub(super) kernel_views: Vec<(PathBuf, OwnedFd)>,
 }
 
 /// What [`RootfsPlan::enter`] leaves behind.
@@ -139,6 +142,7 @@ impl RootfsPlan {
             root_propagation,
             no_pivot: input.no_pivot,
             deferred_readonly: Vec::new(),
+            kernel_views: Vec::new(),
         })
     }
 
@@ -170,9 +174,11 @@ impl RootfsPlan {
     /// As [`Self::enter`].
     pub fn change_root(&mut self, on_stage: &mut dyn FnMut(Stage)) -> Result<(), StepError> {
         on_stage(Stage::ReadonlyPaths);
-        super::masks::make_readonly(self.root.as_fd(), &self.readonly)?;
+        let covered = Covered { root: self.root.as_fd(), views: &self.kernel_views };
+        covered.make_readonly(&self.readonly)?;
         on_stage(Stage::MaskedPaths);
-        super::masks::mask(self.root.as_fd(), &self.masked)?;
+        covered.mask(&self.masked)?;
+        self.kernel_views.clear();
         on_stage(Stage::ChangeRoot);
         super::pivot::change_root(self)?;
         on_stage(Stage::RootAttributes);
