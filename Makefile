@@ -8,6 +8,9 @@ SHELL := /bin/bash
 # Debian packages, named here and nowhere else.
 BUILD_PACKAGES := gcc musl-tools busybox-static
 TEST_PACKAGES  := iproute2 util-linux procps
+# Programs that use podrt as their runtime; without one its tests are skipped.
+# Whoever has such a program from elsewhere keeps it.
+CALLER_PACKAGES := podman catatonit containerd runc buildah
 VM_PACKAGES    := qemu-system-x86 e2fsprogs xz-utils
 # Fetched and unpacked below target/vm, not installed.
 VM_KERNEL      := linux-image-cloud-amd64
@@ -75,7 +78,7 @@ run-pod:
 
 # What another hierarchy of cgroups may change. The life of pods is the same
 # there, but ten times slower than its tests allow for: `make test-vm` tries it.
-VM_TESTS := limits_ oci_ pod_config pod_machine pod_shared
+VM_TESTS := callers limits_ oci_ pod_config pod_machine pod_shared
 
 .PHONY: test
 test: test-unit test-host ## Set everything up and pass all tests
@@ -86,8 +89,15 @@ test: test-unit test-host ## Set everything up and pass all tests
 test-unit: deps ## Unit and property tests
 	@$(MAKE) --no-print-directory cargo-test ARGS=--lib
 
+.PHONY: callers
+callers:
+	@for package in $(CALLER_PACKAGES); do \
+	  command -v $$package >/dev/null || integration/tools/packages $$package \
+	    || echo "make: cannot install $$package" >&2; \
+	done
+
 .PHONY: test-host
-test-host: deps fixtures ## Black-box tests of the built command on this machine, as root (FILTER=name)
+test-host: deps callers fixtures ## Black-box tests of the built command on this machine, as root (FILTER=name)
 	@rm -f $(SKIPPED_HOST)
 	@integration/tools/leftovers note target/leftovers
 	@$(MAKE) --no-print-directory cargo-test ARGS="--test integration -- $(FILTER)"
@@ -95,13 +105,13 @@ test-host: deps fixtures ## Black-box tests of the built command on this machine
 	@integration/tools/skipped $(SKIPPED_HOST)
 
 .PHONY: test-vm
-test-vm: deps ## The same in a virtual machine with cgroup v2 alone (FILTER=name, KERNEL_RELEASE=trixie)
+test-vm: deps callers ## The same in a virtual machine with cgroup v2 alone (FILTER=name, KERNEL_RELEASE=trixie)
 	@$(MAKE) --no-print-directory in-vm
 
 .PHONY: test-systemd
-test-systemd: deps ## Tests of limits in a machine that systemd runs (FILTER=name)
+test-systemd: deps callers ## Tests of limits in a machine that systemd runs (FILTER=name)
 	@$(MAKE) --no-print-directory in-vm VM_PACKAGES="$(VM_PACKAGES) $(SYSTEMD_PACKAGES)" \
-	  VM_FLAGS=--systemd FILTER="$(or $(FILTER),limits_ oci_systemd)"
+	  VM_FLAGS=--systemd FILTER="$(or $(FILTER),limits_ oci_systemd callers::podman)"
 
 .PHONY: in-vm
 in-vm:
