@@ -2,6 +2,7 @@
 //!
 //! The tests drive the real commands as root and leave the machine as it was.
 
+mod attacks;
 mod callers;
 mod dependencies;
 mod faults;

@@ -43,6 +43,7 @@ const VERBS: &[Verb] = &[
     },
     Verb { name: "hugepages", usage: "BYTES", run: load::hugepages },
     Verb { name: "ids", usage: "", run: show::ids },
+    Verb { name: "inject", usage: "TEXT", run: show::inject },
     Verb { name: "kill-self", usage: "SIGNAL", run: process::kill_self },
     Verb { name: "limits", usage: "", run: show::limits },
     Verb { name: "memhog", usage: "BYTES [--hold SECONDS]", run: load::memhog },

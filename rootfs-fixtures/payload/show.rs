@@ -8,6 +8,14 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use crate::sys;
 use crate::{Outcome, Words, parse};
 
+/// Types into the terminal of standard input, as a user would.
+pub fn inject(words: &[String]) -> Outcome {
+    let text = words.first().map_or("", String::as_str);
+    text.bytes().try_for_each(|byte| sys::type_into(0, byte))?;
+    println!("injected {}", text.len());
+    Ok(0)
+}
+
 pub fn args(words: &[String]) -> Outcome {
     words.iter().for_each(|word| println!("{word}"));
     Ok(0)

@@ -16,6 +16,7 @@ unsafe extern "C" {
     fn _exit(code: c_int) -> !;
     fn pause() -> c_int;
     fn isatty(fd: c_int) -> c_int;
+    fn ioctl(fd: c_int, request: c_int, ...) -> c_int;
     fn kill(pid: c_int, signal: c_int) -> c_int;
     fn sigemptyset(set: *mut SignalSet) -> c_int;
     fn sigaddset(set: *mut SignalSet, signal: c_int) -> c_int;
@@ -62,6 +63,15 @@ pub fn wait_for_ever() -> ! {
 pub fn is_terminal(fd: c_int) -> bool {
     // SAFETY: any number is a valid argument.
     unsafe { isatty(fd) == 1 }
+}
+
+/// TIOCSTI: puts a byte into what a terminal's readers have not read yet.
+pub fn type_into(fd: c_int, byte: u8) -> Result<(), String> {
+    // SAFETY: the byte lives until the call returns.
+    match unsafe { ioctl(fd, 0x5412, &raw const byte) } {
+        0 => Ok(()),
+        _ => Err(format!("ioctl TIOCSTI: {}", Error::last_os_error())),
+    }
 }
 
 pub fn signal_self(signal: c_int) -> Result<(), String> {
