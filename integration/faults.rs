@@ -200,6 +200,31 @@ fn a_pods_end_that_fails_or_dies_anywhere_is_finished_nevertheless() {
     each(&world, end.into_iter(), |fault| pod_round(&world, fault));
 }
 
+#[test]
+fn a_pod_whose_shim_dies_while_it_ends_by_itself_runs_nothing_again() {
+    if !has_faults("a_pod_whose_shim_dies_while_it_ends_by_itself") {
+        return;
+    }
+    let world = World::with_fixture();
+    for point in [Point::StopSandbox, Point::ReleaseAddress, Point::TearDownVolumes] {
+        let fault = Fault::arm(&world, point, KILL);
+        let init = format!(
+            "  initContainers: [ {{ name: init, image: {FIXTURE_IMAGE}, command: [echo, once] }} ]
+  containers:"
+        );
+        let manifest = shell_pod("own", "OnFailure", "echo done");
+        let file = world.file("own.yaml", &manifest.replace("  containers:", &init));
+        let ran = fault.podrt(&world, &["run", &file.to_string_lossy()]).ok();
+        fault.assert_hit();
+        assert_eq!(ran.matches("once").count(), 1, "{fault}: {ran}");
+        let pod = world.pod("own");
+        assert_eq!(pod["status"]["phase"], "Succeeded");
+        assert_eq!(pod["status"]["initContainerStatuses"][0]["restartCount"], 0, "{fault}");
+        world.podrt(&["delete", "pod", "own"]).ok();
+        world.assert_clean();
+    }
+}
+
 /// Starts a pod, meets the fault, deletes the pod, and runs another.
 fn pod_round(world: &World, fault: &Fault) {
     let script = "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done";

@@ -133,6 +133,7 @@ impl Shim {
         self.effects(|driver, cx| driver.tell_lost(cx));
         let alive = self.machine.alive_instances();
         self.effects(|driver, cx| driver.lose_unknown(&alive, cx));
+        self.effects(|driver, cx| driver.tell_dead_sandbox(cx));
         while let Some(event) = self.events.pop_front() {
             for action in self.machine.handle(&event, self.now) {
                 self.effects(|driver, cx| driver.carry_out(action, cx));

@@ -108,13 +108,18 @@ impl Driver {
             None
         });
         let pod_ips = record.attachment.addresses.iter().map(ToString::to_string).collect();
-        let dead = live.is_none();
         let sandbox = PodSandbox { attempt, record, live, pod_ips, host_ips };
         if let Err(error) = self.take_up(sandbox, cx) {
             tracing::error!(error = %error, "cannot watch sandbox");
         }
-        if dead {
-            cx.tell(Event::SandboxExited { attempt });
+    }
+
+    /// Tells the loss of a sandbox that was found dead. To be called when the
+    /// exits of the containers have been told: an earlier shim may have ended
+    /// the sandbox because of them, and was killed before that was on record.
+    pub fn tell_dead_sandbox(&self, cx: &mut Context<'_>) {
+        if let Some(sandbox) = self.sandbox.as_ref().filter(|sandbox| sandbox.live.is_none()) {
+            cx.tell(Event::SandboxExited { attempt: sandbox.attempt });
         }
     }
 
