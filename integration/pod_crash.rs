@@ -234,7 +234,7 @@ fn a_pod_whose_keeper_is_killed_at_any_step_ends_the_same() {
 }
 
 /// The processes whose cgroup's path contains `part`, oldest first.
-fn pids_in_cgroup(part: &str) -> Vec<Pid> {
+pub fn pids_in_cgroup(part: &str) -> Vec<Pid> {
     let entries = fs::read_dir("/proc").expect("proc").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let inside = |pid: &i32| {
@@ -260,7 +260,9 @@ fn replace_keeper(world: &World, name: &str) {
     replace(world, name, "podrt-keeper");
 }
 
-fn replace(world: &World, name: &str, process: &str) {
+/// Kills a pod's shim or keeper and waits until both are there again and
+/// answer: a command that comes in between may be lost with the one that ends.
+pub fn replace(world: &World, name: &str, process: &str) {
     let uid = uid_of(world, name);
     let both = || ["podrt-keeper", "podrt-shim"].map(|name| process_of(name, &uid));
     let old = process_of(process, &uid).expect("a process");

@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+
+use crate::pod_crash::process_of;
 use crate::pod_life::shell_pod;
-use crate::support::{Killed, World};
+use crate::pod_probes::status;
+use crate::support::{FIXTURE_IMAGE, Killed, World, run};
 
 const SLEEP: &str = "trap 'exit 0' TERM; sleep 1000 & wait";
 
@@ -40,7 +44,9 @@ fn wait_until_gone(world: &World, name: &str) {
 }
 
 fn is_running(pod: &serde_json::Value) -> bool {
-    pod["status"]["phase"] == "Running"
+    let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    let mut states = containers.map(|container| &container["state"]);
+    pod["status"]["phase"] == "Running" && states.any(|state| state["running"].is_object())
 }
 
 #[test]
@@ -127,18 +133,25 @@ fn a_new_node_adopts_what_runs_and_ends_what_nobody_asks_for() {
     world.assert_clean();
 }
 
-/// What a reboot leaves: the objects, and nothing of what ran.
+/// What a reboot leaves: objects, the pods' folders and their logs, and nothing
+/// of what ran.
 fn reboot(world: &World) {
-    let objects = world.data_root().join("objects/default/Pod");
-    let saved: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(&objects)
-        .expect("objects")
-        .map(|entry| entry.expect("entry").path())
-        .map(|path| (path.clone(), fs::read(path).expect("read")))
-        .collect();
-    world.podrt(&["delete", "pods", "--all", "--force"]).ok();
-    for (path, bytes) in saved {
-        fs::write(path, bytes).expect("write");
+    let saved = world.path().join("saved");
+    fs::create_dir_all(&saved).expect("mkdir");
+    let copy = |from: PathBuf, to: PathBuf| {
+        run(Command::new("cp").arg("-a").arg(from).arg(to)).ok();
+    };
+    let places =
+        [world.data_root().join("objects"), world.data_root().join("pods"), world.log_root()];
+    for (number, place) in places.iter().enumerate() {
+        copy(place.clone(), saved.join(number.to_string()));
     }
+    world.podrt(&["delete", "pods", "--all", "--force"]).ok();
+    for (number, place) in places.iter().enumerate() {
+        let _ = fs::remove_dir_all(place);
+        copy(saved.join(number.to_string()), place.clone());
+    }
+    fs::remove_dir_all(saved).expect("remove");
 }
 
 #[test]
@@ -171,4 +184,116 @@ fn after_a_reboot_detached_and_applied_pods_begin_again_and_no_others() {
     drop(running);
     world.podrt(&["delete", "pods", "--all", "--now"]).ok();
     world.assert_clean();
+}
+
+/// A pod that counts its starts in a volume, with a container that is done.
+fn counting(name: &str, policy: &str) -> String {
+    let main = "n=$(cat /v/n 2>/dev/null || echo 0); echo $((n+1)) > /v/n; echo start $n; trap 'exit 0' TERM; sleep 1000 & wait";
+    format!(
+        "apiVersion: v1
+kind: Pod
+metadata: {{ name: {name} }}
+spec:
+  restartPolicy: {policy}
+  terminationGracePeriodSeconds: 1
+  volumes: [ {{ name: v, emptyDir: {{}} }} ]
+  containers:
+    - name: main
+      image: {FIXTURE_IMAGE}
+      command: [sh, -c, {main:?}]
+      volumeMounts: [ {{ name: v, mountPath: /v }} ]
+    - name: done
+      image: {FIXTURE_IMAGE}
+      command: [sh, -c, 'echo done >> /v/done']
+      volumeMounts: [ {{ name: v, mountPath: /v }} ]
+"
+    )
+}
+
+#[test]
+fn after_a_reboot_restarts_are_counted_on_and_what_was_done_is_not_done_twice() {
+    let world = World::with_fixture();
+    for (name, policy) in [("goeson", "OnFailure"), ("once", "Never")] {
+        world.run_pod(&counting(name, policy), &["-d"]).ok();
+        world.wait_pod(name, 60, |pod| {
+            is_running(pod) && status(pod, "done")["state"]["terminated"]["exitCode"] == 0
+        });
+        wait_for_log_of(&world, name, "start 0\n");
+    }
+    for restarts in 1..3 {
+        reboot(&world);
+        let running = node(&world, "20s");
+        let pod = world.wait_pod("goeson", 60, |pod| {
+            let main = status(pod, "main");
+            main["restartCount"] == restarts && main["state"]["running"].is_object()
+        });
+        let last = &status(&pod, "main")["lastState"]["terminated"];
+        assert_eq!(last["reason"], "ContainerStatusUnknown", "{pod:#}");
+        assert_eq!(last["exitCode"], 137);
+        assert_eq!(status(&pod, "done")["state"]["terminated"]["reason"], "Completed");
+        assert_eq!(status(&pod, "done")["restartCount"], 0);
+        wait_for_log_of(&world, "goeson", &format!("start {restarts}\n"));
+        let before = world.podrt(&["logs", "goeson", "-c", "main", "--previous"]).ok();
+        assert_eq!(before, format!("start {}\n", restarts - 1));
+        let done = world.podrt(&["exec", "goeson", "-c", "main", "--", "cat", "/v/done"]).ok();
+        assert_eq!(done, "done\n");
+        let changed = "SandboxChanged Pod sandbox changed, it will be killed and re-created.";
+        world.wait_event("goeson", 60, changed);
+        // A container of it has run, and none may run again.
+        let pod = world.wait_pod("once", 60, |pod| pod["status"]["phase"] == "Failed");
+        let end = &status(&pod, "main")["state"]["terminated"];
+        assert_eq!(
+            (&end["reason"], &end["exitCode"]),
+            (&"ContainerStatusUnknown".into(), &137.into())
+        );
+        drop(running);
+    }
+    // One that nobody has begun again goes with all its folders.
+    reboot(&world);
+    world.podrt(&["delete", "pods", "--all"]).ok();
+    for folder in [world.data_root().join("pods"), world.log_root()] {
+        let left = fs::read_dir(&folder).map(Iterator::count).unwrap_or(0);
+        assert_eq!(left, 0, "something is left in {}", folder.display());
+    }
+    world.assert_clean();
+}
+
+#[test]
+fn a_pod_whose_keeper_and_shim_were_killed_together_goes_on_with_a_node() {
+    let world = World::with_fixture();
+    world.run_pod(&counting("lost", "Always"), &["-d"]).ok();
+    wait_for_log_of(&world, "lost", "start 0\n");
+    let uid = world.pod("lost")["metadata"]["uid"].as_str().expect("uid").to_owned();
+    let both = ["podrt-shim", "podrt-keeper"].map(|name| process_of(name, &uid).expect(name));
+    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+        both.iter().for_each(|pid| kill(*pid, signal).expect("kill"));
+    }
+    // A record that young may be one of a pod that is being started.
+    let running = node(&world, "20s");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut running = Some(running);
+    while status(&world.pod("lost"), "main")["restartCount"] != 1 {
+        assert!(Instant::now() < deadline, "{:#}", world.pod("lost"));
+        std::thread::sleep(Duration::from_millis(500));
+        running.take();
+        running = Some(node(&world, "20s"));
+    }
+    wait_for_log_of(&world, "lost", "start 1\n");
+    drop(running);
+    world.podrt(&["delete", "pods", "--all", "--now"]).ok();
+    world.assert_clean();
+}
+
+/// Waits until the log of the container `main` is `want`.
+#[track_caller]
+fn wait_for_log_of(world: &World, pod: &str, want: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let log = world.podrt(&["logs", pod, "-c", "main"]).stdout;
+        if log == want {
+            return;
+        }
+        assert!(Instant::now() < deadline, "log of {pod} is {log:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

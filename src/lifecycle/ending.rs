@@ -83,7 +83,8 @@ impl PodMachine {
             return None;
         }
         let seconds = self.plan.active_deadline_seconds?;
-        Some(self.memory.started_ns.saturating_add(u64::from(seconds) * SECOND_NS))
+        let left_ns = (u64::from(seconds) * SECOND_NS).saturating_sub(self.memory.spent_ns);
+        Some(self.memory.started_ns.saturating_add(left_ns))
     }
 
     pub(super) fn enforce_active_deadline(&mut self, turn: &mut Turn) {

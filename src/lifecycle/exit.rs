@@ -14,7 +14,7 @@ use super::termination::{Stop, StopCause};
 pub(super) const UNKNOWN: &str = "ContainerStatusUnknown";
 pub(super) const LOST_TEXT: &str = "The container could not be located when the pod was terminated";
 /// The same in a pod that goes on; the two blanks are the kubelet's.
-const LOST_ALIVE_TEXT: &str = "The container could not be located when the pod was deleted.  \
+pub(super) const LOST_ALIVE_TEXT: &str = "The container could not be located when the pod was deleted.  \
      The container used to be Running";
 
 /// What is known of an exit.

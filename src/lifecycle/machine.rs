@@ -16,7 +16,7 @@
 //!
 //! | event | Waiting | Running | RestartingAll, ReplacingSandbox | Ending | Ended, Gone |
 //! |---|---|---|---|---|---|
-//! | Begin | volumes | – | – | – | – |
+//! | Begin | volumes; after a reboot as SandboxExited | – | – | – | – |
 //! | Rejected | end, Failed | – | – | – | – |
 //! | VolumesReady | – | sandbox | note | note | – |
 //! | VolumesFailed | – | event, retry | note | note | – |
@@ -194,7 +194,7 @@ impl PodMachine {
     fn learn(&mut self, event: &Event, turn: &mut Turn) {
         let now = turn.now;
         match event {
-            Event::Begin => self.begin(now),
+            Event::Begin => self.begin(turn),
             Event::Rejected { reason, detail } => self.rejected(reason, detail, turn),
             Event::VolumesReady => self.volumes_ready(),
             Event::VolumesFailed { message } => self.volumes_failed(message, turn),
@@ -245,11 +245,17 @@ impl PodMachine {
         }
     }
 
-    fn begin(&mut self, now: Now) {
-        if self.memory.course == Course::Waiting {
-            self.memory.course = Course::Running;
-            self.memory.start_time = Some(whole(now.wall));
-            self.memory.started_ns = now.boot_ns;
+    fn begin(&mut self, turn: &mut Turn) {
+        if self.memory.course != Course::Waiting {
+            return;
+        }
+        self.memory.course = Course::Running;
+        let now = turn.now;
+        let start = *self.memory.start_time.get_or_insert(whole(now.wall));
+        self.memory.started_ns = now.boot_ns;
+        if self.has_run_before() {
+            self.memory.spent_ns = nanos(now.wall.since(start));
+            self.sandbox_exited(self.memory.sandbox.attempt, turn);
         }
     }
 

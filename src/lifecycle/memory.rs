@@ -55,6 +55,9 @@ pub(super) struct Memory {
     pub facts: u64,
     pub started_ns: u64,
     pub start_time: Option<Timestamp>,
+    /// Since then, before the machine was started anew.
+    #[serde(default)]
+    pub spent_ns: u64,
     pub deletion: Option<Deletion>,
     /// Set when the pod has failed whatever its containers say.
     pub doom: Option<Doom>,
@@ -186,6 +189,7 @@ impl Memory {
             facts: 0,
             started_ns: 0,
             start_time: None,
+            spent_ns: 0,
             deletion: None,
             doom: None,
             restart_all_from_ns: 0,

@@ -33,6 +33,7 @@ pub mod machine;
 mod memory;
 mod phase;
 mod probe;
+mod reboot;
 mod restart;
 mod restart_all;
 mod resume;

@@ -12,7 +12,7 @@ use super::control::protocol::{AttachOrder, ExecOrder, Reply, Request, StopOrder
 use super::control::socket;
 use super::error::{Error, Result};
 pub use super::spawn::{SpawnOptions, spawn};
-pub use super::teardown::{remove_ended, take_down};
+pub use super::teardown::{remove_ended, remove_folders, remove_lost, take_down};
 use crate::model::plan::PodPlan;
 use crate::model::{PodUid, Roots, Signal};
 use crate::store::{self, PodStore, StatusRecord};

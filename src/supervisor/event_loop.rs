@@ -23,11 +23,13 @@ use super::control::protocol::{Reply, Request, StopOrder};
 use super::control::server::{Incoming, Server};
 use super::driver::{Context, Driver, DriverRecord};
 use super::error::{Error, Result};
+use super::kept::{self, Kept};
 use super::token::{ClientId, Token};
 use crate::lifecycle::event::{StopReason, StopRequest};
 use crate::lifecycle::{Event, PodMachine, Snapshot};
 use crate::model::Now;
 use crate::model::plan::PodPlan;
+use crate::model::status::PodStatus;
 use crate::store::{PodRecord, StatusRecord};
 use crate::sys::event::{Epoll, Ready, TimerFd};
 use crate::sys::exit_log::ExitLog;
@@ -67,6 +69,8 @@ pub struct Shim {
     pub(super) published: Option<u64>,
     /// The facts that were written last.
     pub(super) committed: Option<u64>,
+    /// What the status that outlives the machine tells of containers.
+    pub(super) kept: Option<Kept>,
     /// What the keeper need not hold any more after the next commit.
     pub(super) releases: Vec<String>,
     /// Clients whose orders are on record with the next commit.
@@ -175,9 +179,22 @@ impl Shim {
             fault::at(Point::CommitStatus).map_err(failed("write the status"))?;
             let status = self.status();
             self.record.write_status(&status)?;
+            self.keep(&status.status);
             self.server.publish(&status, &self.epoll);
         }
         Ok(())
+    }
+
+    /// Writes what a pod must be known by after a reboot, when it changed.
+    fn keep(&mut self, status: &PodStatus) {
+        let kept = Kept::of(status);
+        if self.kept.as_ref() == Some(&kept) || self.machine.is_finished() {
+            return;
+        }
+        if let Err(error) = kept::write(self.machine.plan(), status) {
+            tracing::warn!(%error, "cannot keep the status for a reboot, ignoring");
+        }
+        self.kept = Some(kept);
     }
 
     /// What was put off until it is on record.

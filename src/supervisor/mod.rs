@@ -14,6 +14,7 @@ pub mod control;
 mod driver;
 mod error;
 mod event_loop;
+mod kept;
 pub mod log;
 mod probe;
 mod process;

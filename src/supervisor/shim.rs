@@ -12,7 +12,7 @@ use super::event_loop::{End, MEMORY_VERSION, Memory, Shim};
 use super::log::journal::Journal;
 use super::shims_cgroup::ShimsCgroup;
 use super::spawn::LISTENER_KEY;
-use super::{teardown, trace};
+use super::{kept, teardown, trace};
 use crate::lifecycle::event::{StopReason, StopRequest};
 use crate::lifecycle::{Event, PodMachine};
 use crate::model::PodUid;
@@ -108,6 +108,7 @@ impl Shim {
             now: clock::now(),
             published: None,
             committed: None,
+            kept: None,
             releases: Vec::new(),
             to_accept: Vec::new(),
             armed: None,
@@ -211,16 +212,21 @@ struct Past {
 
 impl Past {
     fn read(record: &PodRecord, plan: PodPlan) -> Result<Self> {
-        let fresh =
-            |plan, event| Self { machine: PodMachine::new(plan), driver: None, begin: Some(event) };
+        let begun = |machine, event| Self { machine, driver: None, begin: Some(event) };
         let memory = match record.machine::<Memory>(MEMORY_VERSION) {
             Ok(Some(memory)) => memory,
-            Ok(None) => return Ok(fresh(plan, Event::Begin)),
+            Ok(None) => {
+                let machine = match kept::read(&plan) {
+                    Some(past) => PodMachine::after_reboot(plan, &past, clock::now()),
+                    None => PodMachine::new(plan),
+                };
+                return Ok(begun(machine, Event::Begin));
+            }
             // What ran cannot be known any more: running it again might do
             // twice what was to be done once.
             Err(error @ (store::Error::Garbled { .. } | store::Error::TooLarge { .. })) => {
                 tracing::error!(error = %error, "the pod's memory is damaged");
-                return Ok(fresh(plan, memory_lost(&error)));
+                return Ok(begun(PodMachine::new(plan), memory_lost(&error)));
             }
             Err(error) => return Err(error.into()),
         };

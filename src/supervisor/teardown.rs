@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::driver::remove_remains;
+use super::driver::{remove_remains, remove_running};
 use super::error::{Error, Result};
 use super::shims_cgroup::ShimsCgroup;
 use super::spawn::shim_arguments;
-use crate::model::{PodUid, Roots, Signal};
+use crate::model::{PodKey, PodUid, Roots, Signal};
 use crate::store::{PodRecord, PodStore};
 use crate::sys::SyscallError;
 use crate::sys::process::{pidfd_send_signal, pidfd_wait_exit};
@@ -36,6 +36,30 @@ pub fn remove_ended(roots: &Roots, uid: &PodUid) -> Result<()> {
     pods.remove(uid)?;
     ShimsCgroup::of_machine().remove_if_empty();
     Ok(())
+}
+
+/// Removes the processes and the record of a pod whose shim and keeper were
+/// killed, so that it can be begun again: its volumes, logs and last status
+/// stay. Of `roots` only `root` counts.
+///
+/// # Errors
+/// As [`remove_ended`].
+pub fn remove_lost(roots: &Roots, uid: &PodUid) -> Result<()> {
+    let pods = PodStore::new(&roots.root);
+    if let Ok(plan) = pods.open(uid).and_then(|record| record.plan()) {
+        remove_running(&plan, &roots.pod_run(uid))?;
+    }
+    Ok(pods.remove(uid)?)
+}
+
+/// Removes the folders of a pod that nobody has started again since the last
+/// reboot.
+///
+/// # Errors
+/// The first failure.
+pub fn remove_folders(roots: &Roots, key: &PodKey, uid: &PodUid) -> Result<()> {
+    remove_tree(&roots.pod_data(uid))?;
+    remove_tree(&roots.pod_logs(&key.namespace, &key.name, uid))
 }
 
 /// Ends a pod that its shim does not end: kills keeper and shim, then removes

@@ -62,7 +62,7 @@ impl<'a> Pods<'a> {
             if self.is_lost(&pod)? {
                 let name = &pod.plan.name;
                 eprintln!("podrt: node: pod {name:?} has lost its processes, beginning anew");
-                client::remove_ended(self.roots, pod.record.uid()).map_err(supervisor)?;
+                client::remove_lost(self.roots, pod.record.uid()).map_err(supervisor)?;
             }
         }
         let running: BTreeSet<PodKey> = self.loaded()?.iter().map(key_of).collect();

@@ -111,7 +111,13 @@ pub fn pod(roots: &Roots, key: &PodKey, how: &How, wait: bool) -> Result<bool, C
     let objects = ObjectStore::new(roots.objects());
     let object = ObjectKey::new(Some(&key.namespace), "Pod", &key.name).map_err(room)?;
     let Some(record) = PodStore::new(&roots.root).find(key).map_err(room)? else {
-        return Ok(objects.delete(&object).map_err(room)?.is_some());
+        let Some(stored) = objects.delete(&object).map_err(room)? else { return Ok(false) };
+        // What it left before the last reboot.
+        let uid = stored["metadata"]["uid"].as_str().and_then(|uid| PodUid::new(uid).ok());
+        if let Some(uid) = uid {
+            client::remove_folders(roots, key, &uid).map_err(supervisor)?;
+        }
+        return Ok(true);
     };
     match end(roots, record.uid(), how, wait) {
         Ok(Ended::Later) => return Ok(true),

@@ -10,6 +10,7 @@ mod hooks;
 mod init;
 mod probes;
 mod properties;
+mod reboot;
 mod restarts;
 mod resume;
 mod sandbox;

@@ -44,7 +44,7 @@ use std::sync::Arc;
 
 pub use context::Context;
 pub use restore::DriverRecord;
-pub use teardown::remove_remains;
+pub use teardown::{remove_remains, remove_running};
 
 use nix::sys::inotify::Inotify;
 

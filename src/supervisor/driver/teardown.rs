@@ -56,20 +56,29 @@ impl Driver {
 /// # Errors
 /// The first failure; the rest is removed.
 pub fn remove_remains(plan: &PodPlan, pod_run: &Path) -> Result<()> {
-    let containers = remove_containers(plan);
-    let cgroup = remove_cgroup(&names::pod_cgroup(plan));
-    let network = Network::machine().release_all(&sandbox::owner(plan));
+    let running = remove_running(plan, pod_run);
     let files = set_aside(&plan.roots.pod_data(&plan.uid)).map(|aside| {
         if let Some(aside) = aside {
             remove_apart(vec![aside]);
         }
     });
+    running.and(files)
+}
+
+/// Removes what a pod whose shim and keeper were killed left running, and what
+/// it had of the machine. Its folders stay, for it is to go on.
+///
+/// # Errors
+/// The first failure; the rest is removed.
+pub fn remove_running(plan: &PodPlan, pod_run: &Path) -> Result<()> {
+    let containers = remove_containers(plan);
+    let cgroup = remove_cgroup(&names::pod_cgroup(plan));
+    let network = Network::machine().release_all(&sandbox::owner(plan));
     let leases = image::Store::open(&plan.roots.images())
         .and_then(|images| image::lease::drop(&images, pod_run));
     containers?;
     cgroup?;
     network.map_err(Error::Network)?;
-    files?;
     leases.map_err(Error::Image)
 }
 
