@@ -29,6 +29,7 @@ mod pod_logs;
 mod pod_machine;
 mod pod_order;
 mod pod_probes;
+mod pod_seeds;
 mod pod_shared;
 mod pod_verbs;
 mod pod_verbs_attach;

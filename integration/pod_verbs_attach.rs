@@ -1,19 +1,25 @@
 //! `attach`, `exec -t` and `run -it` on a terminal.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Stdio};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
+use crate::pod_crash::replace;
 use crate::pod_life::shell_pod;
 use crate::support::{FIXTURE_IMAGE, World, run};
 
 /// A command on a terminal of its own.
 struct Typist {
     master: File,
+    /// The terminal's other end.
+    slave: PathBuf,
     child: Child,
     seen: String,
 }
@@ -26,7 +32,19 @@ impl Typist {
         let mut command = world.command(args);
         command.stdin(end(&pty.slave)).stdout(end(&pty.slave)).stderr(end(&pty.slave));
         let child = command.spawn().expect("spawn");
-        Self { master: File::from(pty.master), child, seen: String::new() }
+        let slave = fs::read_link(format!("/proc/self/fd/{}", pty.slave.as_raw_fd()));
+        let slave = slave.expect("a terminal");
+        Self { slave, master: File::from(pty.master), child, seen: String::new() }
+    }
+
+    /// The terminal's window gets another size, and the command is told.
+    fn resizes(&self, rows: u16, columns: u16) {
+        let (rows, columns) = (rows.to_string(), columns.to_string());
+        let device = self.slave.to_string_lossy();
+        let size = ["-F", &device, "rows", &rows, "cols", &columns];
+        run(Command::new("stty").args(size)).ok();
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("pid"));
+        kill(pid, Signal::SIGWINCH).expect("tell");
     }
 
     fn types(&mut self, text: &str) {
@@ -129,5 +147,111 @@ fn attach_shows_output_and_refuses_what_does_not_run() {
         "podrt: pods \"gone\" not found"
     );
     world.podrt(&["delete", "pod", "plain"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_terminal_follows_the_size_of_the_users_window() {
+    let world = World::with_fixture();
+    let manifest = shell_pod("size", "Always", "sh")
+        .replace("      image:", "      stdin: true\n      tty: true\n      image:");
+    world.run_pod(&manifest, &["-d"]).ok();
+    let wait = "until stty size | grep -q '40 100'; do sleep 0.05; done; echo resi''zed\n";
+    for command in [&["exec", "-it", "size", "--", "sh"][..], &["attach", "size", "-it"]] {
+        let mut typist = Typist::new(&world, command);
+        typist.types("stty size\n");
+        typist.sees("33 77");
+        typist.resizes(40, 100);
+        typist.types(wait);
+        typist.sees("resized");
+        if command[0] == "exec" {
+            typist.types("exit\n");
+        } else {
+            typist.types("\x10\x11");
+        }
+        typist.ends_with(0);
+    }
+    world.podrt(&["delete", "pod", "size", "--now"]).ok();
+    world.assert_clean();
+}
+
+/// Starts `attach NAME -i` with pipes.
+fn attach(world: &World, name: &str) -> Child {
+    let mut command = world.command(&["attach", name, "-i"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("spawn")
+}
+
+fn says(child: &mut Child, text: &str) {
+    child.stdin.as_mut().expect("stdin").write_all(text.as_bytes()).expect("write");
+}
+
+fn hears(child: &mut Child, want: &str) {
+    let mut bytes = vec![0; want.len()];
+    child.stdout.as_mut().expect("stdout").read_exact(&mut bytes).expect("read");
+    assert_eq!(String::from_utf8_lossy(&bytes), want);
+}
+
+#[test]
+fn input_that_is_taken_once_ends_with_the_first_who_gave_it() {
+    let world = World::with_fixture();
+    let manifest = shell_pod("once", "Never", "cat; echo over")
+        .replace("      image:", "      stdin: true\n      stdinOnce: true\n      image:");
+    world.run_pod(&manifest, &["-d"]).ok();
+    let mut first = attach(&world, "once");
+    says(&mut first, "typed\n");
+    hears(&mut first, "typed\n");
+    drop(first.stdin.take());
+    let output = first.wait_with_output().expect("wait");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"over\n"[..]));
+    world.wait_pod("once", 60, |pod| pod["status"]["phase"] == "Succeeded");
+
+    // Also when that one is killed.
+    world.run_pod(&manifest, &["-d", "--replace"]).ok();
+    let mut first = attach(&world, "once");
+    says(&mut first, "typed\n");
+    hears(&mut first, "typed\n");
+    first.kill().expect("kill");
+    first.wait().expect("wait");
+    world.wait_pod("once", 60, |pod| pod["status"]["phase"] == "Succeeded");
+    world.podrt(&["delete", "pod", "once"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn other_input_stays_open_for_the_next_one() {
+    let world = World::with_fixture();
+    let manifest = shell_pod("open", "Never", "cat")
+        .replace("      image:", "      stdin: true\n      image:");
+    world.run_pod(&manifest, &["-d"]).ok();
+    for text in ["one\n", "two\n"] {
+        let mut attached = attach(&world, "open");
+        says(&mut attached, text);
+        hears(&mut attached, text);
+        drop(attached.stdin.take());
+        attached.kill().expect("kill");
+        attached.wait().expect("wait");
+    }
+    assert_eq!(world.pod("open")["status"]["phase"], "Running");
+    assert_eq!(world.podrt(&["logs", "open"]).ok(), "one\ntwo\n");
+    world.podrt(&["delete", "pod", "open", "--now"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn input_outlives_shim_and_keeper() {
+    let world = World::with_fixture();
+    let manifest = shell_pod("kept", "Never", "cat")
+        .replace("      image:", "      stdin: true\n      image:");
+    world.run_pod(&manifest, &["-d"]).ok();
+    for (victim, text) in [("podrt-shim", "one\n"), ("podrt-keeper", "two\n")] {
+        replace(&world, "kept", victim);
+        let mut attached = attach(&world, "kept");
+        says(&mut attached, text);
+        hears(&mut attached, text);
+        attached.kill().expect("kill");
+        attached.wait().expect("wait");
+    }
+    assert_eq!(world.pod("kept")["status"]["containerStatuses"][0]["restartCount"], 0);
+    world.podrt(&["delete", "pod", "kept", "--now"]).ok();
     world.assert_clean();
 }

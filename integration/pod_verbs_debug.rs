@@ -1,5 +1,8 @@
 //! `debug`: ephemeral containers.
 
+use nix::sys::signal::{Signal, kill};
+
+use crate::pod_crash::{pids_in_cgroup, replace};
 use crate::pod_life::shell_pod;
 use crate::support::{FIXTURE_IMAGE, World, run};
 
@@ -73,6 +76,35 @@ fn what_cannot_be_debugged_is_refused_in_one_line() {
         debug("web", &[]).error(1),
         "podrt: existing ephemeral containers \"dbg\" may not be changed"
     );
+    world.podrt(&["delete", "pods", "--all", "--now"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_debug_container_outlives_shim_and_keeper_and_is_started_once() {
+    let world = World::with_fixture();
+    world.run_pod(&shell_pod("web", "Always", SLEEP), &["-d"]).ok();
+    let image = format!("--image={FIXTURE_IMAGE}");
+    let args = ["debug", "web", &image, "--target=main", "-c", "dbg", "--", "sleep", "7777"];
+    world.podrt(&args).ok();
+    let debugger = |pod: &serde_json::Value| pod["status"]["ephemeralContainerStatuses"][0].clone();
+    world.wait_pod("web", 60, |pod| debugger(pod)["state"]["running"].is_object());
+    let uid = world.pod("web")["metadata"]["uid"].as_str().expect("uid").to_owned();
+    for victim in ["podrt-shim", "podrt-keeper", "podrt-shim"] {
+        replace(&world, "web", victim);
+        let pids = world.podrt(&["exec", "web", "-c", "dbg", "--", "cat", "/proc/1/cmdline"]).ok();
+        assert!(pids.starts_with("sh"), "the target's process 1: {pids}");
+    }
+    assert!(debugger(&world.pod("web"))["state"]["running"].is_object());
+    let debugging = pids_in_cgroup(&format!("{uid}.dbg.0"));
+    kill(debugging[0], Signal::SIGKILL).expect("kill");
+    let pod =
+        world.wait_pod("web", 60, |pod| debugger(pod)["state"]["terminated"]["exitCode"] == 137);
+    assert_eq!(debugger(&pod)["restartCount"], 0);
+    replace(&world, "web", "podrt-shim");
+    world.podrt(&["exec", "web", "-c", "main", "--", "true"]).ok();
+    let pod = world.pod("web");
+    assert_eq!(debugger(&pod)["state"]["terminated"]["exitCode"], 137, "{pod:#}");
     world.podrt(&["delete", "pods", "--all", "--now"]).ok();
     world.assert_clean();
 }
