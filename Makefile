@@ -138,6 +138,14 @@ cargo-test:
 	$(if $(SUDO),$(SUDO) --preserve-env,env) PODRT_SKIP_LOG=$(CURDIR)/$(or $(SKIP_LOG),$(SKIPPED_HOST)) \
 	  cargo test --target $(TARGET) $(ARGS)
 
+ROUNDS ?= 3
+COPIES ?= 4
+.PHONY: stress
+stress: deps fixtures ## Black-box tests ROUNDS (3) times, COPIES (4) at once: what depends on speed? (FILTER=name)
+	@program=$$($(SUDO) cargo test --target $(TARGET) --test integration --no-run 2>&1 \
+	  | sed -n 's/.*Executable .*(\(.*\))$$/\1/p') \
+	  && $(SUDO) integration/tools/stress $(ROUNDS) $(COPIES) "$$program" $(FILTER)
+
 MINUTES ?= 10
 PODS ?= 200
 .PHONY: soak
