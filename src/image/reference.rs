@@ -87,7 +87,8 @@ impl Reference {
             Some((path, tag)) => (path, Some(tag)),
             None => (named, None),
         };
-        if path.bytes().any(|b| b.is_ascii_uppercase()) {
+        // A name with a control character is nothing to repeat in a message.
+        if path.bytes().any(|b| b.is_ascii_uppercase()) && !path.contains(char::is_control) {
             return Err(InvalidReference::Uppercase { repository: path.to_owned() });
         }
         if !is_domain(domain) || !is_path(path) || !tag.is_none_or(is_tag) {
@@ -143,6 +144,11 @@ impl Reference {
     #[must_use]
     pub fn familiar_repository(&self) -> String {
         if self.domain != DEFAULT_DOMAIN {
+            return self.repository();
+        }
+        // Of the default registry, but with a first component that looks like
+        // another: without its domain it would name something else.
+        if split_domain(&self.path).1 != self.path {
             return self.repository();
         }
         self.path
@@ -349,6 +355,7 @@ mod tests {
             ("a._b", "invalid reference format"),
             ("../etc", "invalid reference format"),
             ("a/../b", "invalid reference format"),
+            ("a\nB", "invalid reference format"),
             ("http://x/y", "invalid reference format"),
             ("x.y:z/a", "invalid reference format"),
             ("a@sha256:00", "invalid checksum digest length"),
@@ -382,6 +389,7 @@ mod tests {
             ("busybox", "busybox:latest"),
             ("docker.io/user/app:1", "user/app:1"),
             ("docker.io/library/a/b", "library/a/b:latest"),
+            ("docker.io/a.b/c", "docker.io/a.b/c:latest"),
             ("quay.io/x/y", "quay.io/x/y:latest"),
         ];
         for (text, want) in table {

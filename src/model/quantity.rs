@@ -8,6 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub const SYNTAX: &str = "quantities must match the regular expression \
     '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
+/// The largest amount there is, in thousandths: larger ones count as this, as
+/// the API's documentation has it.
+const MAX_MILLI: i128 = i64::MAX as i128 * 1000;
+
 /// An amount in thousandths, rounded up as the API server rounds, with the
 /// text it was written as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +49,6 @@ impl Quantity {
             return None;
         }
         let scale = Scale::parse(suffix)?;
-        // 36 digits hold every amount a machine can have; past it the API
-        // server caps as well.
         let mantissa_text: String = format!("{whole}{fraction}");
         let mantissa_text = mantissa_text.trim_start_matches('0');
         if mantissa_text.len() > 30 {
@@ -55,7 +57,7 @@ impl Quantity {
         let mantissa: i128 =
             if mantissa_text.is_empty() { 0 } else { mantissa_text.parse().ok()? };
         let fraction_digits = i32::try_from(fraction.len()).ok()?;
-        let milli = scale.to_milli(mantissa, fraction_digits)?;
+        let milli = scale.to_milli(mantissa, fraction_digits).unwrap_or(MAX_MILLI).min(MAX_MILLI);
         let milli = if negative { -milli } else { milli };
         Some(Self { milli, text: text.to_owned() })
     }
@@ -261,6 +263,8 @@ mod tests {
             ("1E", "1E"),
             ("-1", "-1"),
             ("100u", "1m"),
+            ("99999999999999.009999Ei", "9223372036854775807"),
+            ("999999999999999999e30", "9223372036854775807"),
         ];
         for (text, want) in table {
             let canonical = Quantity::parse(text).map(|q| q.canonical().to_string());
