@@ -45,11 +45,13 @@ impl Bus {
         Ok(bus)
     }
 
-    /// The kernel tells systemd who we are; the number is only a claim.
+    /// The kernel tells systemd who we are; the number is only a claim. BEGIN
+    /// goes along: systemd leaves a call that it reads together with BEGIN
+    /// lying until more comes, so BEGIN must be behind it when we call.
     fn authenticate(&mut self) -> Result<(), Error> {
         let uid = nix::unistd::geteuid().to_string();
         let claim: String = uid.bytes().map(|byte| format!("{byte:02x}")).collect();
-        self.write(format!("\0AUTH EXTERNAL {claim}\r\n").as_bytes())?;
+        self.write(format!("\0AUTH EXTERNAL {claim}\r\nBEGIN\r\n").as_bytes())?;
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") && line.len() < 512 {
             let mut byte = [0];
@@ -59,7 +61,7 @@ impl Bus {
         if !line.starts_with(b"OK ") {
             return Err(self.malformed());
         }
-        self.write(b"BEGIN\r\n")
+        Ok(())
     }
 
     /// Calls `member` and waits for the answer, with `job` until a job of that
