@@ -16,7 +16,7 @@ VM_PACKAGES    := qemu-system-x86 e2fsprogs xz-utils
 VM_KERNEL      := linux-image-cloud-amd64
 FUZZ_PACKAGES  := g++
 SYSTEMD_PACKAGES := systemd dbus
-PEER_PACKAGES  := crun runc podman conmon catatonit skopeo umoci
+PEER_PACKAGES  := crun runc podman conmon catatonit skopeo umoci containerd
 RUST_ARCH      := $(shell uname -m)
 MUSL_TARGET    := $(RUST_ARCH)-unknown-linux-musl
 GNU_TARGET     := $(RUST_ARCH)-unknown-linux-gnu
@@ -179,7 +179,7 @@ lint:
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --no-deps --document-private-items --lib --target $(TARGET)
 
 .PHONY: bench
-bench: build fixtures ## Compare with crun, runc and podman in one run; prints a Markdown table
+bench: build fixtures ## Compare with crun, runc, podman, umoci and containerd in one run; prints Markdown tables
 	@integration/tools/packages $(PEER_PACKAGES)
 	@$(MAKE) --no-print-directory bench-run
 

@@ -1,12 +1,13 @@
 //! The memory of what podrt keeps alive for a pod: PSS of keeper, shim and
-//! pause, of a lone pod and of each of thirty.
+//! pause, of a lone pod and of each of thirty, and what podman keeps alive.
 
 use std::fs;
 use std::path::Path;
 
 use super::Place;
+use super::podman::Podman;
 use super::pods::{Podrt, manifest};
-use super::timing::time;
+use super::timing::{is_installed, time};
 
 /// PSS in KiB by program, and the shims' private dirty pages.
 #[derive(Debug, Default)]
@@ -42,19 +43,22 @@ pub fn measure(place: &Place) {
             each(usage.shim_private_dirty)
         );
     }
-    println!();
     time(&mut podrt.command(&["delete", "pods", "--all"]));
+    match is_installed("podman").then(|| podman_kib(place)) {
+        Some(sum) => println!("| 1 of podman (conmon, catatonit) | | | | {sum} | |"),
+        None => println!("| 1 of podman | | | | not measured: not installed | |"),
+    }
+    println!("| 1 of containerd | | | | not measured: needs a CRI client | |\n");
 }
 
-/// Sums over the pods below `root`: a keeper or shim names its pod's folder in
-/// its arguments or environment, a pause is its child.
-fn usage(root: &Path) -> Usage {
-    let mut usage = Usage::default();
-    let root = root.to_string_lossy().into_owned();
-    let processes: Vec<(String, String, String)> = fs::read_dir("/proc")
-        .expect("/proc")
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
+/// One process: its id, its parent's, and its name, arguments and environment.
+type Process = (String, String, String);
+
+fn all_processes() -> Vec<Process> {
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    let numbers = entries
+        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()));
+    numbers
         .map(|entry| {
             let read = |file: &str| {
                 String::from_utf8_lossy(&fs::read(entry.path().join(file)).unwrap_or_default())
@@ -68,26 +72,80 @@ fn usage(root: &Path) -> Usage {
                 format!("{} {} {}", read("comm").trim(), read("cmdline"), read("environ")),
             )
         })
-        .collect();
-    let shims: Vec<&String> = processes
-        .iter()
-        .filter(|(_, _, text)| text.starts_with("podrt-shim") && text.contains(&root))
-        .map(|(pid, ..)| pid)
-        .collect();
-    for (pid, parent, text) in &processes {
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-        let kib = |field: &str| {
-            let line = rollup.lines().find_map(|line| line.strip_prefix(field));
-            line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
-        };
-        if shims.contains(&pid) {
-            usage.shim += kib("Pss:");
-            usage.shim_private_dirty += kib("Private_Dirty:");
-        } else if processes.iter().any(|(shim, keeper, _)| shims.contains(&shim) && keeper == pid) {
-            usage.keeper += kib("Pss:");
-        } else if shims.contains(&parent) && text.contains("pause") {
-            usage.pause += kib("Pss:");
+        .collect()
+}
+
+/// What a process of podrt's is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Keeper,
+    Shim,
+    Pause,
+}
+
+/// The processes of the pods below `root`: a shim names its pod's folder in its
+/// arguments, a keeper is its parent and a pause its child.
+fn roles(root: &Path) -> Vec<(String, Role)> {
+    let root = root.to_string_lossy().into_owned();
+    let processes = all_processes();
+    let is_shim = |text: &str| text.starts_with("podrt-shim") && text.contains(&root);
+    let shims: Vec<&Process> = processes.iter().filter(|(_, _, text)| is_shim(text)).collect();
+    let role = |(pid, parent, text): &Process| match () {
+        () if is_shim(text) => Some(Role::Shim),
+        () if shims.iter().any(|(_, keeper, _)| keeper == pid) => Some(Role::Keeper),
+        () if text.contains("pause") && shims.iter().any(|(shim, ..)| shim == parent) => {
+            Some(Role::Pause)
+        }
+        () => None,
+    };
+    processes.iter().filter_map(|process| Some((process.0.clone(), role(process)?))).collect()
+}
+
+/// The ids of all keepers, shims and pauses of the pods below `root`.
+pub fn ours(root: &Path) -> Vec<String> {
+    roles(root).into_iter().map(|(pid, _)| pid).collect()
+}
+
+/// Sums over the pods below `root`.
+fn usage(root: &Path) -> Usage {
+    let mut usage = Usage::default();
+    for (pid, role) in roles(root) {
+        match role {
+            Role::Keeper => usage.keeper += kib(&pid, "Pss:"),
+            Role::Pause => usage.pause += kib(&pid, "Pss:"),
+            Role::Shim => {
+                usage.shim += kib(&pid, "Pss:");
+                usage.shim_private_dirty += kib(&pid, "Private_Dirty:");
+            }
         }
     }
     usage
+}
+
+fn kib(pid: &str, field: &str) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = rollup.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
+}
+
+/// What podman keeps alive for one pod of one container, in KiB of PSS: the
+/// monitors of its two containers and the process that holds its namespaces.
+fn podman_kib(place: &Place) -> u64 {
+    let podman = Podman::new(place, "memory-podman");
+    let file = manifest(place.work.path(), "mem-podman", 1);
+    time(podman.command(&["kube", "play", "--network", "none"]).arg(file));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let folder = podman.folder().to_string_lossy().into_owned();
+    let processes = all_processes();
+    let monitors: Vec<&Process> = processes
+        .iter()
+        .filter(|(_, _, text)| text.starts_with("conmon") && text.contains(&folder))
+        .collect();
+    let is_infra = |(_, parent, text): &&Process| {
+        text.starts_with("catatonit") && monitors.iter().any(|(monitor, ..)| monitor == parent)
+    };
+    let infra = processes.iter().filter(is_infra);
+    let sum = monitors.iter().copied().chain(infra).map(|(pid, ..)| kib(pid, "Pss:")).sum();
+    time(&mut podman.command(&["pod", "rm", "-f", "-t", "10", "mem-podman"]));
+    sum
 }

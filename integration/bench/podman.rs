@@ -64,9 +64,21 @@ pub struct Podman {
 }
 
 impl Podman {
-    /// Sets it up and gives it the fixture's rootfs as an image.
-    pub fn new(place: &Place) -> Self {
-        let folder = place.work.path().join("podman");
+    /// Sets it up and gives it the fixture's rootfs as an image, all in
+    /// that folder below the work folder.
+    pub fn new(place: &Place, folder: &str) -> Self {
+        let podman = Self::empty(place, folder);
+        let tar = podman.folder.join("image.tar");
+        let status =
+            Command::new("tar").arg("-C").arg(&place.rootfs).arg("-cf").arg(&tar).arg(".").status();
+        assert!(status.is_ok_and(|s| s.success()), "tar");
+        super::timing::time(podman.command(&["import"]).arg(&tar).arg("localhost/bench:latest"));
+        podman
+    }
+
+    /// Sets it up with an empty store in that folder below the work folder.
+    pub fn empty(place: &Place, folder: &str) -> Self {
+        let folder = place.work.path().join(folder);
         std::fs::create_dir_all(&folder).expect("folder");
         let own = std::env::current_exe().expect("own path");
         let runtime = folder.join(RUNTIME_NAME);
@@ -77,13 +89,11 @@ impl Podman {
              [engine.runtimes]\nbench = [{runtime:?}]\n"
         );
         std::fs::write(folder.join("containers.conf"), conf).expect("containers.conf");
-        let podman = Self { folder };
-        let tar = podman.folder.join("image.tar");
-        let status =
-            Command::new("tar").arg("-C").arg(&place.rootfs).arg("-cf").arg(&tar).arg(".").status();
-        assert!(status.is_ok_and(|s| s.success()), "tar");
-        super::timing::time(podman.command(&["import"]).arg(&tar).arg("localhost/bench:latest"));
-        podman
+        Self { folder }
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// `podman ARGS` with that store.

@@ -19,8 +19,13 @@ pub struct Podrt {
 }
 
 impl Podrt {
+    /// One whose store is empty.
+    pub fn empty(place: &Place, name: &str) -> Self {
+        Self { program: place.podrt.clone(), folder: place.work.path().join(name) }
+    }
+
     pub fn new(place: &Place, name: &str) -> Self {
-        let podrt = Self { program: place.podrt.clone(), folder: place.work.path().join(name) };
+        let podrt = Self::empty(place, name);
         time(podrt.command(&["image", "import"]).arg(&place.rootfs).arg("localhost/bench:latest"));
         podrt
     }
@@ -59,7 +64,7 @@ pub fn manifest(folder: &Path, name: &str, containers: usize) -> PathBuf {
 /// Prints one table for each number of containers and kind of network.
 pub fn compare(place: &Place, rounds: usize) {
     let podrt = Podrt::new(place, "pods");
-    let podman = is_installed("podman").then(|| Podman::new(place));
+    let podman = is_installed("podman").then(|| Podman::new(place, "podman"));
     let rounds_of_podman = rounds.min(8);
     for (containers, pause) in [(1, 0), (3, 0), (1, 250)] {
         let file = manifest(place.work.path(), &format!("bench{containers}"), containers);

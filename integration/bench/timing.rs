@@ -14,6 +14,11 @@ impl Series {
         self.times.push(time);
     }
 
+    /// Adds a time that was measured.
+    pub fn push_some(&mut self, time: Option<Duration>) {
+        self.times.extend(time);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.times.is_empty()
     }
