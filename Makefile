@@ -16,7 +16,7 @@ VM_PACKAGES    := qemu-system-x86 e2fsprogs xz-utils
 VM_KERNEL      := linux-image-cloud-amd64
 FUZZ_PACKAGES  := g++
 SYSTEMD_PACKAGES := systemd dbus
-PEER_PACKAGES  := crun runc podman conmon catatonit skopeo umoci containerd
+PEER_PACKAGES  := crun runc podman conmon catatonit skopeo umoci containerd strace
 RUST_ARCH      := $(shell uname -m)
 MUSL_TARGET    := $(RUST_ARCH)-unknown-linux-musl
 GNU_TARGET     := $(RUST_ARCH)-unknown-linux-gnu
@@ -78,7 +78,7 @@ run-pod:
 
 # What another hierarchy of cgroups may change. The life of pods is the same
 # there, but ten times slower than its tests allow for: `make test-vm` tries it.
-VM_TESTS := callers limits_ oci_ pod_config pod_machine pod_shared
+VM_TESTS := podman_limits containerd_hears limits_ oci_ pod_config pod_machine pod_shared
 
 .PHONY: test
 test: test-unit test-host ## Set everything up and pass all tests
@@ -111,7 +111,7 @@ test-vm: deps callers ## The same in a virtual machine with cgroup v2 alone (FIL
 .PHONY: test-systemd
 test-systemd: deps callers ## Tests of limits in a machine that systemd runs (FILTER=name)
 	@$(MAKE) --no-print-directory in-vm VM_PACKAGES="$(VM_PACKAGES) $(SYSTEMD_PACKAGES)" \
-	  VM_FLAGS=--systemd FILTER="$(or $(FILTER),limits_ oci_systemd callers::podman)"
+	  VM_FLAGS=--systemd FILTER="$(or $(FILTER),limits_ oci_systemd podman_uses_scopes)"
 
 .PHONY: in-vm
 in-vm:

@@ -6,12 +6,15 @@
 //! only when it could not measure. A peer that is not installed is printed as
 //! not measured.
 
+mod calls;
+mod exec;
 mod image;
 mod many;
 mod memory;
 mod oci;
 mod podman;
 mod pods;
+mod spec;
 mod table;
 mod timing;
 mod view;
@@ -49,8 +52,10 @@ fn main() {
     println!("{}\n", table::machine());
     // PARTS="pods images" measures only these.
     let parts = std::env::var("PARTS").unwrap_or_default();
-    let all: [(&str, &dyn Fn()); 6] = [
+    let all: [(&str, &dyn Fn()); 8] = [
         ("oci", &|| oci::compare(&place, rounds)),
+        ("exec", &|| exec::compare(&place, rounds)),
+        ("calls", &|| calls::count(&place)),
         ("pods", &|| pods::compare(&place, rounds)),
         ("memory", &|| memory::measure(&place)),
         ("many", &|| many::measure(&place)),

@@ -49,6 +49,7 @@ const VERBS: &[Verb] = &[
     Verb { name: "memhog", usage: "BYTES [--hold SECONDS]", run: load::memhog },
     Verb { name: "mountinfo", usage: "", run: show::mountinfo },
     Verb { name: "orphan", usage: "SECONDS", run: process::orphan },
+    Verb { name: "peak-memory", usage: "REPORT COMMAND [ARG]...", run: process::peak_memory },
     Verb { name: "print-env", usage: "[NAME]", run: show::env },
     Verb { name: "print-ns", usage: "", run: show::namespaces },
     Verb { name: "read-file", usage: "FILE", run: show::read_file },

@@ -16,6 +16,16 @@ pub fn exit(words: &[String]) -> Outcome {
     Ok(code)
 }
 
+/// Runs a command and writes to a file how many KiB of memory it had at most.
+pub fn peak_memory(words: &[String]) -> Outcome {
+    let [report, program, args @ ..] = words else { return Err("REPORT COMMAND".to_owned()) };
+    let status = std::process::Command::new(program).args(args).status();
+    let status = status.map_err(|error| format!("{program}: {error}"))?;
+    let peak = sys::peak_of_children()?;
+    fs::write(report, format!("{peak}\n")).map_err(|error| format!("{report}: {error}"))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
 pub fn sleep(words: &[String]) -> Outcome {
     match words.first() {
         Some(text) => std::thread::sleep(seconds(text)?),

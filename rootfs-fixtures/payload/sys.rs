@@ -17,6 +17,7 @@ unsafe extern "C" {
     fn pause() -> c_int;
     fn isatty(fd: c_int) -> c_int;
     fn ioctl(fd: c_int, request: c_int, ...) -> c_int;
+    fn getrusage(who: c_int, usage: *mut [c_long; 34]) -> c_int;
     fn kill(pid: c_int, signal: c_int) -> c_int;
     fn sigemptyset(set: *mut SignalSet) -> c_int;
     fn sigaddset(set: *mut SignalSet, signal: c_int) -> c_int;
@@ -71,6 +72,18 @@ pub fn type_into(fd: c_int, byte: u8) -> Result<(), String> {
     match unsafe { ioctl(fd, 0x5412, &raw const byte) } {
         0 => Ok(()),
         _ => Err(format!("ioctl TIOCSTI: {}", Error::last_os_error())),
+    }
+}
+
+/// The most memory that one of the children waited for ever had, in KiB.
+pub fn peak_of_children() -> Result<c_long, String> {
+    let mut usage = [0; 34];
+    // SAFETY: `struct rusage` has 18 words, and with musl's reserve 34.
+    // RUSAGE_CHILDREN is -1.
+    match unsafe { getrusage(-1, &raw mut usage) } {
+        // Behind two times of two words each.
+        0 => Ok(usage[4]),
+        _ => Err(format!("getrusage: {}", Error::last_os_error())),
     }
 }
 
