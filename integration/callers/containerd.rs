@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use super::support::{Place, installed, on_terminal, ran, wait_until, works_with_runc};
+use super::support::{Place, installed, on_terminal, ran, too_much, wait_until, works_with_runc};
 use crate::support::{FIXTURE_IMAGE, Ran, has_controllers, podrt_path};
 
 struct Containerd {
@@ -277,7 +277,7 @@ fn containerd_hears_that_a_container_ran_out_of_memory() {
     // As often as it takes until the listener listens.
     wait_until("the lack of memory is told", || {
         let flags = ["--rm", "--memory-limit", "33554432"];
-        let ran = containerd.run("a", &flags, &["payload", "memhog", "200000000"]);
+        let ran = containerd.run("a", &flags, &["payload", "memhog", &too_much()]);
         assert_eq!(ran.code, 137, "{}", ran.stderr);
         heard().contains("/tasks/oom {\"container_id\":\"a\"}")
     });
