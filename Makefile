@@ -168,6 +168,15 @@ measure: export PODRT_TEST_BIN = $(CURDIR)/$(RELEASE)
 measure:
 	@$(MAKE) --no-print-directory cargo-test ARGS="--test integration -- --ignored --nocapture --test-threads=1 sizes::"
 
+.PHONY: figures
+figures: build fixtures ## Print what probes, restarts and 200 idle pods cost
+	@$(MAKE) --no-print-directory print-figures
+
+.PHONY: print-figures
+print-figures: export PODRT_TEST_BIN = $(CURDIR)/$(RELEASE)
+print-figures:
+	@$(MAKE) --no-print-directory cargo-test ARGS="--test integration -- --ignored --nocapture --test-threads=1 figures::"
+
 .PHONY: check
 check: deps ## Format, lints and documentation
 	cargo fmt --check

@@ -6,6 +6,7 @@ mod attacks;
 mod callers;
 mod dependencies;
 mod faults;
+mod figures;
 mod fuzz_corpus;
 mod image_verbs;
 mod limits_oci;
