@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::model::{ErrorKind, PodUid};
 use crate::sys::SyscallError;
-use crate::{cgroup, container, image, network, store};
+use crate::{cgroup, container, image, network, store, volume};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -18,6 +18,7 @@ pub enum Error {
     Cgroup(cgroup::Error),
     Container(container::Error),
     Network(network::Error),
+    Volume(volume::Error),
     Image(image::Error),
     /// The shim's socket could not be worked on.
     Socket {
@@ -75,6 +76,7 @@ impl Error {
             Self::Cgroup(cause) => cause.kind(),
             Self::Container(cause) => cause.kind(),
             Self::Network(cause) => cause.kind(),
+            Self::Volume(cause) => cause.kind(),
             Self::Image(cause) => cause.kind(),
             Self::Socket { cause, .. }
             | Self::Launch { cause, .. }
@@ -95,6 +97,7 @@ impl fmt::Display for Error {
             Self::Cgroup(cause) => cause.fmt(f),
             Self::Container(cause) => cause.fmt(f),
             Self::Network(cause) => cause.fmt(f),
+            Self::Volume(cause) => cause.fmt(f),
             Self::Image(cause) => cause.fmt(f),
             Self::Socket { verb, path, cause } => write!(f, "{verb} {path:?}: {cause}"),
             Self::Launch { step, cause } => write!(f, "start pod's processes: {step}: {cause}"),

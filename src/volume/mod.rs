@@ -30,4 +30,4 @@ pub use content::{ContentSource, FileEntry};
 pub use error::{Error, Result};
 pub use hidden_mount::HiddenMount;
 pub use set::VolumeSet;
-pub use tear_down::{put_aside, sweep, tear_down};
+pub use tear_down::{put_aside, remove, sweep};

@@ -521,7 +521,8 @@ mod tests {
         set.set_up("c", &Object("")).unwrap();
         let tree = set.bind_source("c", None, "c").unwrap();
         assert_eq!(mode_and_group(&tree, ""), (0o2777, 2000));
-        super::super::tear_down(&dir.path().join("pods/u1")).unwrap();
+        super::super::put_aside(&dir.path().join("pods/u1")).unwrap();
+        super::super::sweep(&dir.path().join("pods/u1")).unwrap();
         assert!(dir.path().join("claims/default/data").is_dir());
     }
 

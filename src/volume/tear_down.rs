@@ -27,18 +27,8 @@ const STACKED_MOUNTS: u32 = 1000;
 
 type Outcome<T> = std::result::Result<T, SyscallError>;
 
-/// Removes the pod's folder ([`crate::model::Roots::pod_data`]) with all
-/// volumes. Again is no harm; what another process is removing is left to it.
-///
-/// # Errors
-/// [`Error::System`]; the rest is removed by the next call for any pod.
-pub fn tear_down(pod_data: &Path) -> Result<()> {
-    put_aside(pod_data)?;
-    sweep(pod_data)
-}
-
-/// Renames the pod's folder away, the part of [`tear_down()`] that takes no
-/// time.
+/// Renames the pod's folder ([`crate::model::Roots::pod_data`]) away, which
+/// takes no time; [`sweep()`] removes it. Again is no harm.
 ///
 /// # Errors
 /// [`Error::System`].
@@ -60,7 +50,7 @@ pub fn put_aside(pod_data: &Path) -> Result<()> {
 }
 
 /// Removes what [`put_aside`] renamed away, for this pod and any other of the
-/// data root.
+/// data root. What another process is removing is left to it.
 ///
 /// # Errors
 /// [`Error::System`].
@@ -72,6 +62,20 @@ pub fn sweep(pod_data: &Path) -> Result<()> {
         remove_tree(gone.as_fd(), &name).map_err(failed())?;
     }
     Ok(())
+}
+
+/// Removes one folder of a pod that lives on, with whatever its containers
+/// left in there; missing is no error.
+///
+/// # Errors
+/// [`Error::System`].
+pub fn remove(folder: &Path) -> Result<()> {
+    let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else { return Ok(()) };
+    let removed = match beneath::open_dir(parent) {
+        Err(e) if e.errno == Errno::ENOENT => Ok(()),
+        parent => parent.and_then(|parent| remove_tree(parent.as_fd(), Path::new(name))),
+    };
+    removed.map_err(Error::system("remove", folder.display().to_string()))
 }
 
 /// Beside the pods' folders; no uid begins with a dot.
@@ -221,6 +225,11 @@ mod tests {
     use nix::mount::{MsFlags, mount};
 
     use super::*;
+
+    fn tear_down(pod_data: &Path) -> Result<()> {
+        put_aside(pod_data)?;
+        sweep(pod_data)
+    }
 
     fn pod() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,6 @@
 //! The end of a pod: nothing of it is left but its records and logs.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::context::Context;
 use super::{Driver, names, sandbox};
@@ -12,9 +11,9 @@ use crate::lifecycle::Event;
 use crate::model::plan::PodPlan;
 use crate::network::Network;
 use crate::supervisor::error::{Error, Result};
-use crate::sys::SyscallError;
 use crate::sys::fault::{self, Point};
 use crate::sys::helper::run_apart;
+use crate::volume;
 
 impl Driver {
     /// Removes instances, sandbox, cgroup, volumes; gives back what the pod
@@ -46,7 +45,13 @@ impl Driver {
         if self.to_remove.is_empty() {
             return;
         }
-        remove_apart(std::mem::take(&mut self.to_remove));
+        let trees = std::mem::take(&mut self.to_remove);
+        apart(|| {
+            for tree in &trees {
+                // What stays goes with the pod.
+                let _ = volume::remove(tree);
+            }
+        });
     }
 }
 
@@ -57,12 +62,7 @@ impl Driver {
 /// The first failure; the rest is removed.
 pub fn remove_remains(plan: &PodPlan, pod_run: &Path) -> Result<()> {
     let running = remove_running(plan, pod_run);
-    let files = set_aside(&plan.roots.pod_data(&plan.uid)).map(|aside| {
-        if let Some(aside) = aside {
-            remove_apart(vec![aside]);
-        }
-    });
-    running.and(files)
+    running.and(remove_files(&plan.roots.pod_data(&plan.uid)))
 }
 
 /// Removes what a pod whose shim and keeper were killed left running, and what
@@ -100,34 +100,24 @@ fn remove_cgroup(path: &str) -> Result<()> {
     Ok(group.remove_up_to("/podrt")?)
 }
 
-/// Gives a folder a name under which nobody looks for it; `None` when there is
-/// none.
-fn set_aside(path: &Path) -> Result<Option<PathBuf>> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let aside = path.with_file_name(format!(".gone-{}", name.unwrap_or_default()));
+/// The place is free when this returns; what was in it goes meanwhile, with
+/// what was left of other pods when something was killed.
+fn remove_files(pod_data: &Path) -> Result<()> {
     fault::at(Point::TearDownVolumes)
-        .map_err(|cause| Error::Remove { path: path.into(), cause })?;
-    match fs::rename(path, &aside) {
-        Ok(()) => Ok(Some(aside)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => {
-            let cause = SyscallError::from_io("rename", path.display().to_string(), &e);
-            Err(Error::Remove { path: path.into(), cause })
+        .map_err(|cause| Error::Remove { path: pod_data.into(), cause })?;
+    volume::put_aside(pod_data).map_err(Error::Volume)?;
+    apart(|| {
+        if let Err(error) = volume::sweep(pod_data) {
+            tracing::warn!(%error, "cannot remove all files, ignoring");
         }
-    }
+    });
+    Ok(())
 }
 
-/// Removes trees without keeping anybody waiting. Where no process can be
-/// made, they are removed here.
-fn remove_apart(trees: Vec<PathBuf>) {
-    let remove = || {
-        for tree in &trees {
-            // What stays is found and removed with the next pod's.
-            let _ = fs::remove_dir_all(tree);
-        }
-    };
-    if let Err(error) = run_apart(c"podrt-remove", None, &[], remove) {
+/// Does it without keeping anybody waiting; where no process can be made, here.
+fn apart(work: impl Fn()) {
+    if let Err(error) = run_apart(c"podrt-remove", None, &[], &work) {
         tracing::warn!(error = %error, "cannot remove folders apart");
-        remove();
+        work();
     }
 }
