@@ -111,7 +111,7 @@ test-vm: deps callers ## The same in a virtual machine with cgroup v2 alone (FIL
 .PHONY: test-systemd
 test-systemd: deps callers ## Tests of limits in a machine that systemd runs (FILTER=name)
 	@$(MAKE) --no-print-directory in-vm VM_PACKAGES="$(VM_PACKAGES) $(SYSTEMD_PACKAGES)" \
-	  VM_FLAGS=--systemd FILTER="$(or $(FILTER),limits_ oci_systemd podman_uses_scopes)"
+	  VM_FLAGS=--systemd FILTER="$(or $(FILTER),limits_ oci_systemd)"
 
 .PHONY: in-vm
 in-vm:
