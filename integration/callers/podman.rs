@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use super::support::{Place, installed, on_terminal, ran, too_much, wait_until, works_with_runc};
-use crate::support::{FIXTURE_IMAGE, Ran, has_controllers, podrt_path, skip};
+use crate::support::{FIXTURE_IMAGE, Ran, has_controllers, podrt_path};
 
 struct Podman {
     place: Place,
@@ -352,34 +352,5 @@ fn podmans_options_take_effect() {
         let ran = podman.run(&all, &["sh", "-c", script]);
         assert_eq!((ran.code, ran.stdout.trim_end()), (0, *want), "{flags:?}: {}", ran.stderr);
     }
-    podman.assert_clean();
-}
-
-/// Not the timers of health checks: they call podman without our store.
-#[test]
-fn podman_uses_scopes_where_systemd_runs_the_machine() {
-    let test = "podman_uses_scopes_where_systemd_runs_the_machine";
-    if !std::path::Path::new("/run/systemd/system").is_dir() {
-        return skip(test, "systemd does not run this machine");
-    }
-    let Some(podman) = Podman::new(test) else { return };
-    let slice = format!("{}.slice", podman.place.cgroup);
-    let mut command = podman.command(&["--cgroup-manager", "systemd", "run", "-d", "--name", "c"]);
-    command.args(["--network", "none", "--cgroup-parent", &slice]);
-    command.args(["--memory", "48m"]);
-    ran(command.args([FIXTURE_IMAGE, "payload", "trap-term"])).ok();
-    let systemd = |args: &[&str]| podman.ran(&[&["--cgroup-manager", "systemd"], args].concat());
-    let pid = systemd(&["inspect", "c", "--format", "{{.State.Pid}}"]).ok();
-    let cgroups = std::fs::read_to_string(format!("/proc/{}/cgroup", pid.trim())).expect("cgroup");
-    let cgroup = cgroups.trim_end().rsplit(':').next().expect("a path").to_owned();
-    assert!(cgroup.contains(&slice) && cgroup.ends_with(".scope"), "{cgroups}");
-    let limit = std::fs::read_to_string(format!("/sys/fs/cgroup{cgroup}/memory.max"));
-    assert_eq!(limit.expect("a limit"), "50331648\n");
-    systemd(&["rm", "-f", "-t", "100", "c"]).ok();
-    let folder = std::path::Path::new("/sys/fs/cgroup").join(&slice);
-    wait_until("systemd removes the slice", || {
-        let _ = ran(Command::new("systemctl").args(["stop", &slice]));
-        !folder.exists()
-    });
     podman.assert_clean();
 }
