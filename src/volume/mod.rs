@@ -4,7 +4,7 @@
 //! - [`content`]: what is in configMap, secret, downwardAPI and projected
 //!   volumes; pure.
 //! - [`files`]: `/etc/hosts`, `/etc/resolv.conf`, `/etc/hostname`; pure.
-//! - [`tear_down`](tear_down()): removes a pod's folder, whatever its
+//! - [`put_aside`], [`sweep`]: remove a pod's folder, whatever its
 //!   containers left in there.
 //!
 //! Containers write into volumes while podrt works on them: every path in a
