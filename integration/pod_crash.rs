@@ -319,6 +319,19 @@ fn a_killed_pause_process_gets_the_pod_a_new_sandbox() {
 }
 
 #[test]
+fn a_containers_state_that_was_half_removed_goes_with_its_pod() {
+    let world = World::with_fixture();
+    let main = "name: main, IMAGE, command: [sleep, '1000']";
+    world.run_pod(&pod_of("half", "Always", 1, &[main]), &["-d"]).ok();
+    // As a shim leaves it that is killed while it removes an instance.
+    let state = world.root().join(format!("{}.main.7", uid_of(&world, "half")));
+    fs::create_dir(&state).expect("mkdir");
+    world.podrt(&["delete", "pod", "half", "--now"]).ok();
+    assert!(!state.exists());
+    world.assert_clean();
+}
+
+#[test]
 fn a_pod_outlives_the_command_that_shows_it() {
     let world = World::with_fixture();
     let main = "name: main, IMAGE, command: [sleep, '1000']";

@@ -1,16 +1,20 @@
 //! The end of a pod: nothing of it is left but its records and logs.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::context::Context;
 use super::{Driver, names, sandbox};
 use crate::cgroup::Cgroup;
-use crate::container::{self as engine, State};
+use crate::container as engine;
 use crate::image;
 use crate::lifecycle::Event;
+use crate::model::ContainerId;
 use crate::model::plan::PodPlan;
 use crate::network::Network;
 use crate::supervisor::error::{Error, Result};
+use crate::sys::SyscallError;
 use crate::sys::fault::{self, Point};
 use crate::sys::helper::run_apart;
 use crate::volume;
@@ -84,13 +88,29 @@ pub fn remove_running(plan: &PodPlan, pod_run: &Path) -> Result<()> {
 
 fn remove_containers(plan: &PodPlan) -> Result<()> {
     let mut result = Ok(());
-    for state in State::list(&plan.roots.root).map_err(Error::Container)? {
-        if state.pod.as_ref() == Some(&plan.uid) {
-            let deleted = engine::delete_of_pod(&plan.roots.root, &state.id);
-            result = result.and(deleted.map_err(Error::Container));
-        }
+    for id in container_ids(plan)? {
+        let deleted = engine::delete_of_pod(&plan.roots.root, &id);
+        result = result.and(deleted.map_err(Error::Container));
     }
     result
+}
+
+/// Whose state is there, by name: one that was half made or half removed when
+/// its shim was killed has no record that tells the pod.
+fn container_ids(plan: &PodPlan) -> Result<Vec<ContainerId>> {
+    let root = &plan.roots.root;
+    let entries = match fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            let cause = SyscallError::from_io("open", root.display().to_string(), &error);
+            return Err(Error::Remove { path: root.clone(), cause });
+        }
+    };
+    let prefix = format!("{}.", plan.uid);
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let ours = names.filter(|name| name.starts_with(&prefix));
+    Ok(ours.filter_map(|name| ContainerId::new(name).ok()).collect())
 }
 
 /// Also where the cgroup was never made whole: its parents were.
