@@ -253,10 +253,8 @@ fn after_a_reboot_restarts_are_counted_on_and_what_was_done_is_not_done_twice() 
     world.podrt(&["delete", "pods", "--all"]).ok();
     for folder in [world.data_root().join("pods"), world.log_root()] {
         let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-        let mut names = entries.map(|entry| entry.file_name());
-        // The folder of those on their way out stays, and is empty soon.
-        let left = names.find(|name| name != ".gone");
-        assert_eq!(left, None, "something is left in {}", folder.display());
+        let left: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+        assert!(left.is_empty(), "left in {}: {left:?}", folder.display());
     }
     world.assert_clean();
 }

@@ -91,11 +91,16 @@ fn states(root: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Folders of pods that have no record any more.
+/// Folders of pods that have no record any more, and the folder of records
+/// when it has none.
 fn pod_states(root: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(root.join("pods")) else { return Vec::new() };
+    let entries: Vec<_> = entries.flatten().collect();
+    if entries.iter().all(|entry| entry.file_name().as_encoded_bytes()[0] == b'.') {
+        return vec![format!("pods' folder without pods {}", root.join("pods").display())];
+    }
     entries
-        .flatten()
+        .into_iter()
         .filter(|entry| entry.path().is_dir() && entry.file_name().len() == 36)
         .filter(|entry| !entry.path().join("plan.json").exists())
         .map(|entry| format!("pod state without a record {}", entry.path().display()))

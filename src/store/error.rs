@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use crate::model::{ErrorKind, PodUid};
 use crate::sys::SyscallError;
 
@@ -66,6 +68,11 @@ impl Error {
 
     pub(super) fn is_missing_file(&self) -> bool {
         matches!(self, Self::File { cause, .. } if cause.kind() == ErrorKind::NotFound)
+    }
+
+    /// What the path was made of came or went meanwhile.
+    pub(super) fn is_lost_race(&self) -> bool {
+        matches!(self, Self::File { cause, .. } if matches!(cause.errno, Errno::ENOENT | Errno::EEXIST))
     }
 }
 

@@ -7,7 +7,7 @@
 //! outlive it.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -30,8 +30,8 @@ pub struct OwnGuard {
     _file: File,
 }
 
-/// Waits for the lock file `path` and takes it; the file is made if missing
-/// and stays.
+/// Waits for the lock file `path` and takes it; the file is made if missing.
+/// It may be removed by who holds it exclusively, and by nobody else.
 ///
 /// # Errors
 /// [`Error::File`] when the file cannot be opened or locked.
@@ -48,14 +48,31 @@ pub fn shared(path: &Path) -> Result<Guard> {
 }
 
 fn wait(path: &Path, how: FlockArg) -> Result<Guard> {
-    let mut file = open(path)?;
     loop {
-        match Flock::lock(file, how) {
-            Ok(lock) => return Ok(Guard { _lock: lock }),
-            Err((again, Errno::EINTR)) => file = again,
-            Err((_, errno)) => return Err(failed(path, errno)),
+        let lock = flock(open(path)?, how).map_err(|errno| failed(path, errno))?;
+        if is_at(&lock, path) {
+            return Ok(Guard { _lock: lock });
         }
     }
+}
+
+fn flock(mut file: File, how: FlockArg) -> std::result::Result<Flock<File>, Errno> {
+    loop {
+        match Flock::lock(file, how) {
+            Ok(lock) => return Ok(lock),
+            Err((again, Errno::EINTR)) => file = again,
+            Err((_, errno)) => return Err(errno),
+        }
+    }
+}
+
+/// False when the last holder has removed the file that was waited for: whoever
+/// comes next opens another one, so that this lock keeps nobody out.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(held), Ok(named)) = (file.metadata(), std::fs::symlink_metadata(path)) else {
+        return false;
+    };
+    (held.dev(), held.ino()) == (named.dev(), named.ino())
 }
 
 /// Takes the lock if nobody holds it.
@@ -63,10 +80,13 @@ fn wait(path: &Path, how: FlockArg) -> Result<Guard> {
 /// # Errors
 /// As for [`exclusive`].
 pub fn try_exclusive(path: &Path) -> Result<Option<Guard>> {
-    match Flock::lock(open(path)?, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(Guard { _lock: lock })),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, errno)) => Err(failed(path, errno)),
+    loop {
+        match flock(open(path)?, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) if is_at(&lock, path) => return Ok(Some(Guard { _lock: lock })),
+            Ok(_) => {}
+            Err(Errno::EWOULDBLOCK) => return Ok(None),
+            Err(errno) => return Err(failed(path, errno)),
+        }
     }
 }
 
@@ -128,6 +148,8 @@ fn failed(path: &Path, errno: Errno) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
     use crate::sys::testing::alone;
 
@@ -149,6 +171,26 @@ mod tests {
         assert!(try_exclusive(&path).unwrap().is_none());
         drop(shares);
         assert!(try_exclusive(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_file_that_its_holder_removes_keeps_out_who_waited_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let inside = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let _guard = exclusive(&path).unwrap();
+                        assert!(!inside.swap(true, Ordering::SeqCst));
+                        inside.store(false, Ordering::SeqCst);
+                        std::fs::remove_file(&path).unwrap();
+                    }
+                });
+            }
+        });
+        assert!(!path.exists());
     }
 
     #[test]

@@ -8,7 +8,10 @@
 //! pods/.names/<namespace>/<name> -> <uid>
 //! pods/.new/, pods/.gone/   records on their way in and out
 //! pods/.lock                held while names change hands
+//! pods/.node                held by the `podrt node` at work here
 //! ```
+//!
+//! The folder comes with the first pod and goes with the last.
 //!
 //! A name is linked before its record appears and unlinked before the record
 //! goes, all under the lock: a name without a record is what a crash left, and
@@ -32,6 +35,10 @@ use crate::model::{PodKey, PodUid, Timestamp};
 
 /// The format of `status.json`.
 pub const STATUS_VERSION: u32 = 1;
+
+/// How often a claim begins again because the folder went with the last pod:
+/// each time is another process's doing.
+const LOCK_TRIES: u32 = 1000;
 
 /// What users read of a pod, as its supervisor last wrote it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,12 +118,20 @@ impl PodStore {
         let key = PodKey { namespace: plan.namespace.clone(), name: plan.name.clone() };
         let link = self.link(&key)?;
         let _lock = self.lock()?;
+        let claimed = self.claim_locked(plan, key, &link);
+        if claimed.is_err() {
+            self.go_if_empty();
+        }
+        claimed
+    }
+
+    fn claim_locked(&self, plan: &PodPlan, key: PodKey, link: &Path) -> Result<PodRecord> {
         self.sweep()?;
         let record = self.record(plan.uid.clone());
         if record.dir.exists() {
             return Err(Error::PodUidTaken { uid: plan.uid.clone() });
         }
-        if let Some(holder) = self.holder(&link)? {
+        if let Some(holder) = self.holder(link)? {
             let PodKey { namespace, name } = key;
             return Err(Error::PodNameTaken { namespace, name, uid: holder.uid });
         }
@@ -124,7 +139,7 @@ impl PodStore {
             PodRecord { uid: plan.uid.clone(), dir: self.staging().join(plan.uid.as_str()) };
         atomic::create_dirs(&staged.dir, Durability::Volatile)?;
         staged.write_plan(plan)?;
-        point(&link, &plan.uid)?;
+        point(link, &plan.uid)?;
         atomic::rename(&staged.dir, &record.dir)?;
         Ok(record)
     }
@@ -195,7 +210,46 @@ impl PodStore {
             atomic::create_dirs(&self.trash(), Durability::Volatile)?;
             self.discard(&record.dir, uid)?;
         }
-        self.sweep()
+        self.sweep()?;
+        self.go_if_empty();
+        Ok(())
+    }
+
+    /// Becomes the one `podrt node` of these pods for as long as the guard
+    /// lives; `None` while another one is.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn become_node(&self) -> Result<Option<Guard>> {
+        let _lock = self.lock()?;
+        lock::try_exclusive(&self.node_lock())
+    }
+
+    /// True while a node of these pods is at work.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn has_node(&self) -> Result<bool> {
+        if !self.node_lock().exists() {
+            return Ok(false);
+        }
+        let _lock = self.lock()?;
+        self.has_node_locked()
+    }
+
+    /// Asking is taking it for a moment; [`PodStore::become_node`] is kept out
+    /// meanwhile.
+    fn has_node_locked(&self) -> Result<bool> {
+        let file = self.node_lock();
+        Ok(file.exists() && lock::try_exclusive(&file)?.is_none())
+    }
+
+    /// What the node does at its end. Without pods nothing of it stays.
+    pub fn retire_node(&self, node: Guard) {
+        if let Ok(_lock) = self.lock() {
+            drop(node);
+            self.go_if_empty();
+        }
     }
 
     fn record(&self, uid: PodUid) -> PodRecord {
@@ -203,11 +257,44 @@ impl PodStore {
         PodRecord { uid, dir }
     }
 
+    /// Whoever removes the last pod takes the folder away, perhaps between two
+    /// steps of this; it cannot go any more once the lock is held.
     fn lock(&self) -> Result<Guard> {
-        for dir in [self.dir.clone(), self.staging()] {
-            atomic::create_dirs_with_mode(&dir, 0o711, Durability::Volatile)?;
+        let mut tries_left = LOCK_TRIES;
+        loop {
+            match self.make_and_lock() {
+                Err(e) if tries_left > 0 && e.is_lost_race() => tries_left -= 1,
+                result => return result,
+            }
         }
-        lock::exclusive(&self.dir.join(".lock"))
+    }
+
+    fn make_and_lock(&self) -> Result<Guard> {
+        atomic::create_dirs_with_mode(&self.dir, 0o711, Durability::Volatile)?;
+        let guard = lock::exclusive(&self.dir.join(".lock"))?;
+        atomic::create_dirs_with_mode(&self.staging(), 0o711, Durability::Volatile)?;
+        Ok(guard)
+    }
+
+    /// Takes the folder away when no pod is left and no node at work; the lock
+    /// is held. It holds nothing any more, so that a failure does no harm: the
+    /// next removal tries again.
+    fn go_if_empty(&self) {
+        let has_pods = self.list().map_or(true, |records| !records.is_empty());
+        if has_pods || self.has_node_locked().unwrap_or(true) {
+            return;
+        }
+        let _ = fs::remove_dir_all(self.names());
+        let _ = fs::remove_dir(self.staging());
+        let _ = fs::remove_dir(self.trash());
+        let _ = fs::remove_file(self.node_lock());
+        // From here on another process may make them again, and then they stay.
+        let _ = fs::remove_file(self.dir.join(".lock"));
+        let _ = fs::remove_dir(&self.dir);
+    }
+
+    fn node_lock(&self) -> PathBuf {
+        self.dir.join(".node")
     }
 
     fn staging(&self) -> PathBuf {
@@ -511,6 +598,38 @@ mod tests {
             claims.into_iter().filter_map(|claim| claim.join().unwrap().ok()).count()
         });
         assert_eq!((wins, store.list().unwrap().len()), (1, 1));
+    }
+
+    #[test]
+    fn the_folder_goes_with_the_last_pod_while_others_come() {
+        let (dir, store) = store();
+        std::thread::scope(|scope| {
+            for n in 0..4 {
+                let store = store.clone();
+                scope.spawn(move || {
+                    for round in 0..100 {
+                        let plan = plan("default", &format!("web-{n}"), &format!("u{n}-{round}"));
+                        let record = store.claim(&plan).unwrap();
+                        assert_eq!(store.open(record.uid()), Ok(record.clone()));
+                        store.remove(record.uid()).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_folder_stays_for_the_node_and_goes_with_it() {
+        let (dir, store) = store();
+        assert!(!store.has_node().unwrap());
+        let node = store.become_node().unwrap().expect("no other node");
+        assert!(store.has_node().unwrap());
+        assert!(store.become_node().unwrap().is_none());
+        store.remove(&PodUid::new("u").unwrap()).unwrap();
+        assert!(store.dir.exists());
+        store.retire_node(node);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

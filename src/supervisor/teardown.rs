@@ -1,7 +1,5 @@
 //! Removing what a pod leaves behind.
 
-use std::fs;
-use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,8 +10,8 @@ use super::shims_cgroup::ShimsCgroup;
 use super::spawn::shim_arguments;
 use crate::model::{PodKey, PodUid, Roots, Signal};
 use crate::store::{PodRecord, PodStore};
-use crate::sys::SyscallError;
 use crate::sys::process::{pidfd_send_signal, pidfd_wait_exit};
+use crate::volume;
 
 /// How long the kernel may take to end keeper and shim.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,7 +29,7 @@ pub fn remove_ended(roots: &Roots, uid: &PodUid) -> Result<()> {
     // A damaged plan leaves logs and data behind but not the name taken.
     if let Ok(plan) = record.as_ref().map_err(Clone::clone).and_then(PodRecord::plan) {
         remove_remains(&plan, &roots.pod_run(uid))?;
-        remove_tree(&plan.roots.pod_logs(&plan.namespace, &plan.name, uid))?;
+        remove(&plan.roots.pod_logs(&plan.namespace, &plan.name, uid))?;
     }
     pods.remove(uid)?;
     ShimsCgroup::of_machine().remove_if_empty();
@@ -58,8 +56,8 @@ pub fn remove_lost(roots: &Roots, uid: &PodUid) -> Result<()> {
 /// # Errors
 /// The first failure.
 pub fn remove_folders(roots: &Roots, key: &PodKey, uid: &PodUid) -> Result<()> {
-    remove_tree(&roots.pod_data(uid))?;
-    remove_tree(&roots.pod_logs(&key.namespace, &key.name, uid))
+    remove(&roots.pod_data(uid))?;
+    remove(&roots.pod_logs(&key.namespace, &key.name, uid))
 }
 
 /// Ends a pod that its shim does not end: kills keeper and shim, then removes
@@ -77,6 +75,11 @@ pub fn take_down(roots: &Roots, uid: &PodUid) -> Result<()> {
     let killed = kill_processes(&shim_arguments(&root, uid)[1..]);
     remove_ended(roots, uid)?;
     killed
+}
+
+/// Containers wrote in there, whatever they liked.
+fn remove(folder: &Path) -> Result<()> {
+    volume::remove(folder).map_err(Error::Volume)
 }
 
 /// Kills the keepers and shims that were called with these arguments. More
@@ -98,15 +101,5 @@ fn kill_processes(arguments: &[String]) -> Result<()> {
         if Instant::now() > deadline {
             return Err(Error::Stays { pid: *pid });
         }
-    }
-}
-
-fn remove_tree(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            let cause = SyscallError::from_io("unlinkat", path.display().to_string(), &e);
-            Err(Error::Remove { path: path.into(), cause })
-        }
-        _ => Ok(()),
     }
 }

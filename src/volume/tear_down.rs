@@ -7,6 +7,7 @@
 //! directories only and symlinks never followed; a mount in the way is
 //! detached, not entered.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,9 @@ use crate::sys::rename::{Existing, rename};
 /// How many mounts may lie on top of each other.
 const STACKED_MOUNTS: u32 = 1000;
 
+/// How often the trash may be swept away before something is in it.
+const TRASH_TRIES: u32 = 1000;
+
 type Outcome<T> = std::result::Result<T, SyscallError>;
 
 /// Renames the pod's folder ([`crate::model::Roots::pod_data`]) away, which
@@ -37,16 +41,26 @@ pub fn put_aside(pod_data: &Path) -> Result<()> {
     if !pod_data.exists() {
         return Ok(());
     }
-    let failed = || Error::system("remove volumes", pod_data.display().to_string());
-    fs::create_dir_all(&trash)
-        .map_err(|e| SyscallError::from_io("mkdir", format!("{trash:?}"), &e))
-        .map_err(failed())?;
-    let gone = beneath::open_dir(&trash).map_err(failed())?;
-    match rename_in(nix::fcntl::AT_FDCWD, pod_data, gone.as_fd(), &name.to_string_lossy()) {
-        // Another process was faster.
-        Err(e) if e.errno == Errno::ENOENT => Ok(()),
-        done => done.map_err(failed()),
+    let mut tries_left = TRASH_TRIES;
+    loop {
+        match rename_into(&trash, pod_data, name) {
+            // Another process was faster with the folder.
+            Err(e) if e.errno == Errno::ENOENT && !pod_data.exists() => return Ok(()),
+            // Another one has just swept, and the trash is gone.
+            Err(e) if e.errno == Errno::ENOENT && tries_left > 0 => tries_left -= 1,
+            done => {
+                let pod = pod_data.display().to_string();
+                return done.map_err(Error::system("remove volumes", pod));
+            }
+        }
     }
+}
+
+fn rename_into(trash: &Path, pod_data: &Path, name: &OsStr) -> Outcome<()> {
+    fs::create_dir_all(trash)
+        .map_err(|e| SyscallError::from_io("mkdir", format!("{trash:?}"), &e))?;
+    let gone = beneath::open_dir(trash)?;
+    rename_in(nix::fcntl::AT_FDCWD, pod_data, gone.as_fd(), &name.to_string_lossy())
 }
 
 /// Removes what [`put_aside`] renamed away, for this pod and any other of the
@@ -55,12 +69,17 @@ pub fn put_aside(pod_data: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::System`].
 pub fn sweep(pod_data: &Path) -> Result<()> {
-    let Some(trash) = trash(pod_data).filter(|trash| trash.exists()) else { return Ok(()) };
+    let Some(trash) = trash(pod_data) else { return Ok(()) };
     let failed = || Error::system("remove volumes", trash.display().to_string());
-    let gone = beneath::open_dir(&trash).map_err(failed())?;
+    let gone = match beneath::open_dir(&trash) {
+        Err(e) if e.errno == Errno::ENOENT => return Ok(()),
+        gone => gone.map_err(failed())?,
+    };
     for name in beneath::names(gone.as_fd()).map_err(failed())? {
         remove_tree(gone.as_fd(), &name).map_err(failed())?;
     }
+    // Fails while others have something in it: it goes with theirs.
+    let _ = fs::remove_dir(&trash);
     Ok(())
 }
 
@@ -245,7 +264,7 @@ mod tests {
         tear_down(&pod).unwrap();
         tear_down(&pod).unwrap();
         assert!(!pod.exists());
-        assert_eq!(fs::read_dir(dir.path().join("pods/.gone")).unwrap().count(), 0);
+        assert!(!dir.path().join("pods/.gone").exists());
         tear_down(Path::new("/nonexistent/pods/u1")).unwrap();
     }
 
@@ -257,7 +276,7 @@ mod tests {
         fs::create_dir_all(&pod).unwrap();
         put_aside(&pod).unwrap();
         tear_down(&dir.path().join("pods/other")).unwrap();
-        assert_eq!(fs::read_dir(dir.path().join("pods/.gone")).unwrap().count(), 0);
+        assert!(!dir.path().join("pods/.gone").exists());
     }
 
     #[test]
@@ -330,8 +349,19 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| tear_down(&pod).unwrap());
             }
+            for n in 0..4 {
+                let pods = dir.path().join("pods");
+                scope.spawn(move || {
+                    for round in 0..100 {
+                        let pod = pods.join(format!("{n}-{round}"));
+                        fs::create_dir(&pod).unwrap();
+                        tear_down(&pod).unwrap();
+                        assert!(!pod.exists());
+                    }
+                });
+            }
         });
         tear_down(&pod).unwrap();
-        assert_eq!(fs::read_dir(dir.path().join("pods/.gone")).unwrap().count(), 0);
+        assert!(!dir.path().join("pods/.gone").exists());
     }
 }

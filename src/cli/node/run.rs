@@ -14,8 +14,7 @@ use super::pods::Pods;
 use super::sources::Sources;
 use crate::cli::error::CliError;
 use crate::model::{Roots, Signal};
-use crate::store::atomic::{self, Durability};
-use crate::store::lock;
+use crate::store::pods::PodStore;
 use crate::sys::event::SignalFd;
 use crate::sys::{SyscallError, clock, kernel};
 
@@ -37,11 +36,16 @@ pub fn run(args: &NodeArgs, roots: &Roots) -> Result<(), CliError> {
     let signals =
         SignalFd::new(&[Signal::INT, Signal::TERM]).map_err(|e| CliError::room(&e, e.kind()))?;
     let room = |e: crate::store::Error| CliError::room(&e, e.kind());
-    let records = roots.root.join("pods");
-    atomic::create_dirs_with_mode(&records, 0o711, Durability::Volatile).map_err(room)?;
-    let Some(_only) = lock::try_exclusive(&lock_file(roots)).map_err(room)? else {
+    let store = PodStore::new(&roots.root);
+    let Some(only) = store.become_node().map_err(room)? else {
         return Err(CliError::Refused("another podrt node is at work here".into()));
     };
+    let ended = work(args, roots, &signals);
+    store.retire_node(only);
+    ended
+}
+
+fn work(args: &NodeArgs, roots: &Roots, signals: &SignalFd) -> Result<(), CliError> {
     let mut node = Node {
         sources: Sources::new(&args.manifests),
         pods: Pods::new(roots),
@@ -49,20 +53,15 @@ pub fn run(args: &NodeArgs, roots: &Roots) -> Result<(), CliError> {
             .map_err(|errno| failed("inotify_init1", Path::new(""), errno))?,
         manifests: None,
     };
-    node.watch(&records, REMOVED)?;
+    node.watch(&roots.root.join("pods"), REMOVED)?;
     node.pods.take_up()?;
-    node.go(&signals, args.file_check_frequency)
+    node.go(signals, args.file_check_frequency)
 }
 
 /// True while a node is at work below these roots.
 #[must_use]
 pub fn is_running(roots: &Roots) -> bool {
-    let file = lock_file(roots);
-    file.exists() && lock::try_exclusive(&file).is_ok_and(|guard| guard.is_none())
-}
-
-fn lock_file(roots: &Roots) -> std::path::PathBuf {
-    roots.root.join("pods/.node")
+    PodStore::new(&roots.root).has_node().unwrap_or(false)
 }
 
 struct Node<'a> {

@@ -80,9 +80,11 @@ impl Changes {
         if !of_pods {
             return Ok(());
         }
-        let pods = self.roots.root.join("pods");
-        make(&pods)?;
-        self.watch(&pods)?;
+        // The folder of records comes with the first pod and goes with the
+        // last: the root tells of that.
+        make(&self.roots.root)?;
+        self.watch(&self.roots.root)?;
+        self.watch(&self.roots.root.join("pods"))?;
         let records = PodStore::new(&self.roots.root).list();
         for record in records.map_err(|e| CliError::room(&e, e.kind()))? {
             // One that is gone meanwhile was a change of the folder above.
