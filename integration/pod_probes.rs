@@ -1,10 +1,13 @@
 //! Probes: each kind passing and failing, the words users read, and what a
 //! result does to the pod.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::pod_crash::pids_in_cgroup;
 use crate::support::{FIXTURE_IMAGE, World};
 
 /// A pod of these containers, each the inside of a YAML flow mapping; `IMAGE`
@@ -380,5 +383,50 @@ fn a_readiness_gate_that_nobody_sets_keeps_the_pod_from_being_ready() {
     let row = world.podrt(&["get", "pods", "-o", "wide"]).ok();
     assert!(row.trim_end().ends_with("0/1"), "{row}");
     world.podrt(&["delete", "pod", "gate", "--now"]).ok();
+    world.assert_clean();
+}
+
+/// The file that makes a pod's processes stand still, in the hierarchy where
+/// nothing else of podrt looks if there is one, and the words for it.
+fn freezer(uid: &str) -> (PathBuf, [&'static str; 2]) {
+    let pid = pids_in_cgroup(uid)[0];
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("cgroup");
+    let path = |prefix: &str| {
+        let line = text.lines().find_map(|line| line.split_once(prefix)).map(|(_, path)| path);
+        line.map(|path| path[..path.find(uid).expect("the pod's") + uid.len()].to_owned())
+    };
+    match path(":freezer:") {
+        Some(path) => {
+            let file = format!("/sys/fs/cgroup/freezer{path}/freezer.state");
+            (file.into(), ["FROZEN", "THAWED"])
+        }
+        None => {
+            let path = path("0::").expect("a cgroup");
+            (format!("/sys/fs/cgroup{path}/cgroup.freeze").into(), ["1", "0"])
+        }
+    }
+}
+
+#[test]
+fn a_container_that_stands_still_keeps_its_shim_from_nothing() {
+    let world = World::with_fixture();
+    let probe = "{ exec: { command: ['true'] }, periodSeconds: 1, failureThreshold: 1000 }";
+    let main = format!("name: main, IMAGE, command: [sleep, '1000'], livenessProbe: {probe}");
+    world.run_pod(&pod_of("still", "Always", 1, &[&main]), &["-d"]).ok();
+    let uid = world.pod("still")["metadata"]["uid"].as_str().expect("uid").to_owned();
+    let (file, [freeze, thaw]) = freezer(&uid);
+    fs::write(&file, freeze).expect("freeze");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let unhealthy = |events: &[String]| events.iter().any(|event| event.contains("Unhealthy "));
+    while !unhealthy(&world.events("still")) {
+        assert!(Instant::now() < deadline, "{:?}", world.events("still"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Only the shim can do this.
+    world.podrt(&["label", "pod", "still", "seen=yes"]).ok();
+    fs::write(&file, thaw).expect("thaw");
+    world.podrt(&["exec", "still", "--", "true"]).ok();
+    assert_eq!(status(&world.pod("still"), "main")["restartCount"], 0);
+    world.podrt(&["delete", "pod", "still", "--now"]).ok();
     world.assert_clean();
 }

@@ -1,6 +1,8 @@
 //! Stopping and resuming a whole cgroup.
 
-use std::path::Path;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::error::Error;
@@ -64,4 +66,32 @@ pub(super) fn is_frozen(here: &Layout) -> Result<bool, Error> {
     }
     let Some(v1) = here.v1_of("freezer") else { return Ok(false) };
     Ok(file::read(&v1.join("freezer.self_freezing"))?.trim() == "1")
+}
+
+/// The file, open, that tells whether what is in a cgroup stands still, be it
+/// for its own sake or that of one above. The default tells that it does not.
+#[derive(Debug, Default)]
+pub struct Freezer(Option<(File, PathBuf)>);
+
+impl Freezer {
+    pub(super) fn open(here: &Layout) -> Result<Self, Error> {
+        let path = match (&here.v2, here.v1_of("freezer")) {
+            (Some(v2), _) => v2.join("cgroup.events"),
+            (None, Some(v1)) => v1.join("freezer.state"),
+            (None, None) => return Ok(Self(None)),
+        };
+        let file = File::open(&path).map_err(|error| file::failed("open", &path, "", &error))?;
+        Ok(Self(Some((file, path))))
+    }
+
+    /// # Errors
+    /// [`Error::File`] when the cgroup is gone.
+    pub fn is_frozen(&self) -> Result<bool, Error> {
+        let Some((file, path)) = &self.0 else { return Ok(false) };
+        let mut text = [0; 256];
+        let length =
+            file.read_at(&mut text, 0).map_err(|error| file::failed("read", path, "", &error))?;
+        let text = String::from_utf8_lossy(&text[..length]);
+        Ok(file::keyed(&text, "frozen") == Some(1) || text.trim() == "FROZEN")
+    }
 }

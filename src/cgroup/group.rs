@@ -6,6 +6,7 @@ use oci_spec::runtime::LinuxResources;
 
 use super::cpuset::CpusetStats;
 use super::error::Error;
+use super::freeze::Freezer;
 use super::hierarchy::{self, Hierarchy, Layout};
 use super::oom::OomWatch;
 use super::stats::Stats;
@@ -222,6 +223,14 @@ impl Cgroup {
     /// [`Error::File`] when the cgroup is gone.
     pub fn is_frozen(&self) -> Result<bool, Error> {
         freeze::is_frozen(&self.here)
+    }
+
+    /// What tells whether its processes stand still, to be asked many times.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the cgroup is gone.
+    pub fn freezer(&self) -> Result<Freezer, Error> {
+        Freezer::open(&self.here)
     }
 
     /// The processes in it and below it.

@@ -28,6 +28,7 @@ mod tests;
 
 pub use cpuset::CpusetStats;
 pub use error::Error;
+pub use freeze::Freezer;
 pub use group::{Cgroup, Entry};
 pub use hierarchy::{Hierarchy, is_on_v2};
 pub use limits::weight_of_shares;

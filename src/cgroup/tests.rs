@@ -193,6 +193,22 @@ fn removal_waits_for_processes_that_are_dying() {
 }
 
 #[test]
+fn a_cgroup_stands_still_with_the_one_above_it() {
+    let top = Top::new();
+    let above = Cgroup::create_parent(&top.path("above"), &none()).unwrap();
+    let below = Cgroup::create(&top.path("above/below"), &none()).unwrap();
+    let mut child = run_in(&below, "sleep 100");
+    let freezer = below.freezer().unwrap();
+    assert!(!freezer.is_frozen().unwrap());
+    above.freeze().unwrap();
+    assert!(freezer.is_frozen().unwrap() && !below.is_frozen().unwrap());
+    above.thaw().unwrap();
+    wait_until(|| !freezer.is_frozen().unwrap());
+    below.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_frozen_cgroup_stands_still_until_it_is_thawed() {
     let top = Top::new();
     let group = Cgroup::create(&top.path("f"), &none()).unwrap();

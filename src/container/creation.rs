@@ -122,7 +122,7 @@ impl Creation {
                 self.newborn.go()?;
             }
             Order::Adopt { pid, pidfd } => {
-                self.newborn.adopt(pidfd)?;
+                self.newborn.adopt(pidfd);
                 self.adopt(pid)?;
             }
             Order::ForwardConsole(master) => match &self.console {

@@ -1,7 +1,7 @@
 //! Running a process in a container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity};
@@ -23,7 +23,7 @@ use super::plan::invalid;
 use super::record::{Record, StateDir, cgroup_error};
 use super::refuse;
 use super::state::Status;
-use crate::cgroup::{Cgroup, Entry};
+use crate::cgroup::{Cgroup, Entry, Freezer};
 use crate::model::ContainerId;
 use crate::sys::process::{self, Clone, CloneArgs, CloneFlags};
 use crate::sys::{SyscallError, prctl};
@@ -55,7 +55,15 @@ pub struct Executing {
     pid: Pid,
     console: Console,
     master: Option<OwnedFd>,
-    pid_file: Option<std::path::PathBuf>,
+    pid_file: Option<PathBuf>,
+}
+
+/// How a process gets into the container, resolved.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub(super) process: ProcessPlan,
+    pub(super) affinity: CpuAffinity,
+    pub(super) entry: Entry,
 }
 
 impl Target {
@@ -101,26 +109,36 @@ impl Target {
     /// What can be refused or fails outside of it.
     pub fn begin(&self, options: ExecOptions) -> Result<Executing> {
         self.require_runnable(options.ignore_paused)?;
-        let plan = self.plan(&options)?;
-        let affinity = self.affinity(&options.process)?;
-        let entry = self.entry(options.cgroup.as_deref())?;
+        let way = Way {
+            process: self.plan(&options)?,
+            affinity: self.affinity(&options.process)?,
+            entry: self.entry(options.cgroup.as_deref())?,
+        };
+        self.go(&way, options.stdio, options.console, options.pid_file)
+    }
+
+    /// Makes the process that takes this way in.
+    pub(super) fn go(
+        &self,
+        way: &Way,
+        stdio: Stdio,
+        console: Console,
+        pid_file: Option<PathBuf>,
+    ) -> Result<Executing> {
         prctl::set_dumpable(false).map_err(Error::call("protect the process"))?;
         let (parent_end, child_end) = channel::pair().map_err(Error::call("make a channel"))?;
         let exec = ExecPlan {
-            process: &plan,
-            join_cgroups: entry.join,
-            target: self.init.try_clone().map_err(|error| Error::Call {
-                what: "exec".to_owned(),
-                source: SyscallError::from_io("fcntl", "pidfd", &error),
-            })?,
+            process: &way.process,
+            join_cgroups: &way.entry.join,
+            target: self.init.as_fd(),
             kinds: self.kinds,
-            cpus: affinity.last,
-            stdio: match options.stdio {
+            cpus: way.affinity.last.as_ref(),
+            stdio: match stdio {
                 Stdio::Inherit => None,
                 Stdio::Fds(fds) => Some(fds),
             },
         };
-        match self.clone_from(affinity.initial.as_ref(), entry.clone_into.as_ref())? {
+        match self.clone_from(way.affinity.initial.as_ref(), way.entry.clone_into.as_ref())? {
             Clone::Child => {
                 drop(parent_end);
                 run_exec(&exec, &child_end)
@@ -132,9 +150,9 @@ impl Target {
                     Machine::new(Ends::WithExec, self.kinds.contains(CloneFlags::NEWPID)),
                 ),
                 pid,
-                console: options.console,
+                console,
                 master: None,
-                pid_file: options.pid_file,
+                pid_file,
             }),
         }
     }
@@ -162,7 +180,7 @@ impl Target {
         }
     }
 
-    fn plan(&self, options: &ExecOptions) -> Result<ProcessPlan> {
+    pub(super) fn plan(&self, options: &ExecOptions) -> Result<ProcessPlan> {
         let around = Surroundings {
             seccomp: self.seccomp.as_ref(),
             personality: self.personality.as_ref(),
@@ -182,13 +200,13 @@ impl Target {
     }
 
     /// What the process says, or else the container's own.
-    fn affinity(&self, process: &Process) -> Result<CpuAffinity> {
+    pub(super) fn affinity(&self, process: &Process) -> Result<CpuAffinity> {
         let own = self.process.exec_cpu_affinity().as_ref();
         CpuAffinity::new(process.exec_cpu_affinity().as_ref().or(own))
     }
 
     /// The way into the container's cgroup, if it has one.
-    fn entry(&self, below: Option<&Path>) -> Result<Entry> {
+    pub(super) fn entry(&self, below: Option<&Path>) -> Result<Entry> {
         match below {
             None if self.record.cgroup.is_empty() => return Ok(Entry::default()),
             Some(_) => drop(self.record.require_cgroup()?),
@@ -211,6 +229,19 @@ impl Target {
             }
         };
         Cgroup::open(path.trim_end_matches('/')).map_err(|error| cgroup_error(&error))
+    }
+
+    /// Whether it is paused, at any later time.
+    pub(super) fn freezer(&self) -> Result<Freezer> {
+        if self.record.cgroup.is_empty() {
+            return Ok(Freezer::default());
+        }
+        self.cgroup(None)?.freezer().map_err(|error| cgroup_error(&error))
+    }
+
+    /// The container's first process.
+    pub(super) fn init(&self) -> BorrowedFd<'_> {
+        self.init.as_fd()
     }
 
     /// Clones on the CPUs given, and goes on where it was.
@@ -290,6 +321,13 @@ impl Executing {
         self.newborn.fd()
     }
 
+    /// Nobody wants it any more: it is killed as soon as it can be, without
+    /// waiting for that. [`advance`](Self::advance) tells of its end, or of a
+    /// program that runs all the same; this is to be called again after it.
+    pub fn abandon(&self) {
+        self.newborn.abandon();
+    }
+
     /// Handles what the process has said meanwhile; blocks when it has said
     /// nothing. `Some` once its program runs.
     ///
@@ -298,7 +336,7 @@ impl Executing {
     pub fn advance(&mut self) -> Result<Option<Exec>> {
         match self.newborn.next()? {
             Order::Adopt { pid, pidfd } => {
-                self.newborn.adopt(pidfd)?;
+                self.newborn.adopt(pidfd);
                 self.pid = pid;
             }
             Order::ForwardConsole(master) => match &self.console {

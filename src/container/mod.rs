@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod commands;
 pub mod creation;
 pub mod error;
 pub mod events;
@@ -35,6 +36,7 @@ mod record;
 mod refuse;
 mod systemd;
 
+pub use commands::Commands;
 pub use creation::{Creation, Progress, create, read_exec_status};
 pub use error::{Error, Result};
 pub use events::Watch;

@@ -16,13 +16,15 @@ use crate::sys::process::{self, Wait};
 #[derive(Debug)]
 pub(super) struct Newborn {
     process: Option<OwnedFd>,
+    /// The one it took over from, which ends by itself.
+    first: Option<OwnedFd>,
     channel: ParentEnd,
     machine: Machine,
 }
 
 impl Newborn {
     pub(super) fn new(process: OwnedFd, channel: ParentEnd, machine: Machine) -> Self {
-        Self { process: Some(process), channel, machine }
+        Self { process: Some(process), first: None, channel, machine }
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -43,13 +45,21 @@ impl Newborn {
         self.channel.go().map_err(Error::call("let the new process go on"))
     }
 
-    /// Another process takes over; the first has ended or is about to.
-    pub(super) fn adopt(&mut self, pidfd: OwnedFd) -> Result<()> {
-        if let Some(first) = self.process.replace(pidfd) {
-            process::wait_pidfd(first.as_fd(), Wait::Block)
-                .map_err(Error::call("reap the first process"))?;
+    /// Another process takes over; the first is about to end, and is reaped
+    /// when the other is complete.
+    pub(super) fn adopt(&mut self, pidfd: OwnedFd) {
+        self.first = self.process.replace(pidfd);
+    }
+
+    /// What it was made for is not wanted any more: it is killed unless a
+    /// successor of it might get lost by that. Waits for nothing, and leaves it
+    /// to the caller to hear of its end.
+    pub(super) fn abandon(&self) {
+        self.channel.hang_up();
+        if let Some(process) = self.process.as_ref().filter(|_| !self.machine.awaits_hop()) {
+            // ESRCH: it has ended already.
+            let _ = process::pidfd_send_signal(process.as_fd(), Signal::KILL);
         }
-        Ok(())
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -58,12 +68,19 @@ impl Newborn {
 
     /// The process, complete: it lives on.
     pub(super) fn finish(&mut self) -> Result<OwnedFd> {
+        if let Some(first) = self.first.take() {
+            process::wait_pidfd(first.as_fd(), Wait::Block)
+                .map_err(Error::call("reap the first process"))?;
+        }
         self.process.take().ok_or_else(|| Error::Died { what: "container process".to_owned() })
     }
 }
 
 impl Drop for Newborn {
     fn drop(&mut self) {
+        if let Some(first) = self.first.take() {
+            end(&first);
+        }
         let Some(process) = self.process.take() else { return };
         // It waits for nothing from here any more: if it does now, it ends.
         self.channel.hang_up();

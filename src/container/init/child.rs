@@ -4,7 +4,7 @@
 //! is told to the maker, and the process ends; there is no way back.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sched::CpuSet;
@@ -84,13 +84,13 @@ impl ChildHooks {
 #[derive(Debug)]
 pub(in super::super) struct ExecPlan<'a> {
     pub(in super::super) process: &'a ProcessPlan,
-    pub(in super::super) join_cgroups: Vec<OwnedFd>,
+    pub(in super::super) join_cgroups: &'a [OwnedFd],
     /// The container's first process, and which of its namespaces differ from
     /// ours.
-    pub(in super::super) target: OwnedFd,
+    pub(in super::super) target: BorrowedFd<'a>,
     pub(in super::super) kinds: CloneFlags,
     /// The CPUs to run on in the container's cgroup.
-    pub(in super::super) cpus: Option<CpuSet>,
+    pub(in super::super) cpus: Option<&'a CpuSet>,
     pub(in super::super) stdio: Option<[OwnedFd; 3]>,
 }
 
@@ -165,12 +165,12 @@ fn set_up_init(plan: &mut InitPlan, entrance: &Entrance, channel: &ChildEnd) -> 
 }
 
 fn set_up_exec(plan: &ExecPlan, channel: &ChildEnd) -> Step<Program> {
-    let proc = prepare(&plan.join_cgroups)?;
-    if let Some(cpus) = &plan.cpus {
+    let proc = prepare(plan.join_cgroups)?;
+    if let Some(cpus) = plan.cpus {
         placement::run_on(cpus).map_err(|error| StepError::call(Stage::Scheduler, &error))?;
     }
     plan.process.limit(&proc)?;
-    process::setns(plan.target.as_fd(), plan.kinds)
+    process::setns(plan.target, plan.kinds)
         .map_err(|error| StepError::call(Stage::JoinNamespaces, &error))?;
     if plan.kinds.contains(CloneFlags::NEWUSER) {
         use nix::unistd::{Gid, Uid};

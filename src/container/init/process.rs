@@ -66,13 +66,9 @@ impl ProcessPlan {
     /// Resolves and checks `process`.
     pub(in super::super) fn new(process: &Process, around: &Surroundings) -> Result<Self> {
         let args = process.args().clone().unwrap_or_default();
-        if args.is_empty() || args[0].is_empty() {
-            return Err(spec("process.args must not be empty"));
-        }
         let env = process.env().clone().unwrap_or_default();
-        if args.iter().chain(&env).any(|text| text.contains('\0')) {
-            return Err(spec("process.args and process.env must not contain NUL bytes"));
-        }
+        check_args(&args)?;
+        refuse_nul(&env)?;
         Ok(Self {
             args,
             env,
@@ -101,6 +97,13 @@ impl ProcessPlan {
             }),
             preserve_fds: around.preserve_fds,
         })
+    }
+
+    /// The same process with another command.
+    pub(in super::super) fn set_args(&mut self, args: Vec<String>) -> Result<()> {
+        check_args(&args)?;
+        self.args = args;
+        Ok(())
     }
 
     /// Must be done by the one who still has the host's privileges.
@@ -177,6 +180,20 @@ impl ProcessPlan {
 
 fn spec(problem: impl Into<String>) -> Error {
     Error::Spec { problem: problem.into() }
+}
+
+fn check_args(args: &[String]) -> Result<()> {
+    if args.first().is_none_or(String::is_empty) {
+        return Err(spec("process.args must not be empty"));
+    }
+    refuse_nul(args)
+}
+
+fn refuse_nul(texts: &[String]) -> Result<()> {
+    match texts.iter().any(|text| text.contains('\0')) {
+        true => Err(spec("process.args and process.env must not contain NUL bytes")),
+        false => Ok(()),
+    }
 }
 
 fn absolute_cwd(process: &Process) -> Result<String> {

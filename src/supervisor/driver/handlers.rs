@@ -11,7 +11,7 @@ use super::outcome::{HTTP_TIMEOUT, Outcome, get_error, hook_result, probe_result
 use super::run::Run;
 use super::tasks::{self, Ask, Capture, Purpose, Task, Then, Work};
 use super::{Driver, names};
-use crate::container::Target;
+use crate::container::{Commands, Target};
 use crate::lifecycle::Event;
 use crate::lifecycle::event::{HookKind, Instance, ProbeKind};
 use crate::model::plan::{ContainerPlan, Handler, HookPlan, ProbePlan};
@@ -77,9 +77,16 @@ impl Driver {
         }
     }
 
-    /// Ends a task whose result nobody wants; a process stays until reaped.
+    /// Ends a task whose result nobody wants; a process stays until reaped, and
+    /// one that is still on its way into the container until it is heard of: it
+    /// may stand still there for as long as the container likes.
     pub(super) fn give_up(&mut self, id: TaskId, work: Work, cx: &mut Context<'_>) {
         work.kill();
+        if let Work::Entering { executing, .. } = work {
+            let work = Work::Entering { executing, capture: Capture::default() };
+            self.tasks.insert(id, Task { purpose: Purpose::Abandoned, work, deadline_ns: None });
+            return;
+        }
         if let Work::Process { pidfd, .. } = work {
             let work = Work::Process { pidfd, capture: Capture::default() };
             self.tasks.insert(id, Task { purpose: Purpose::Nobody, work, deadline_ns: None });
@@ -163,9 +170,9 @@ impl Driver {
         };
         let run = self.run_of(instance).and_then(|id| self.runs.get_mut(&id));
         let run = run.ok_or_else(|| Outcome::Impossible("container not running".to_owned()))?;
-        let target = run.exec_target(cx).map_err(Outcome::Impossible)?;
+        let commands = run.commands(cx).map_err(Outcome::Impossible)?;
         let (executing, capture) =
-            tasks::begin_captured(target, &command).map_err(Outcome::Impossible)?;
+            tasks::begin_captured(commands, command).map_err(Outcome::Impossible)?;
         let watched = cx.wait_for(executing.fd(), Token::TaskProcess(id));
         watched.map_err(|error| Outcome::Impossible(error.to_string()))?;
         Ok(Work::Entering { executing: Box::new(executing), capture })
@@ -177,6 +184,7 @@ impl Driver {
         let Some(task) = self.tasks.get_mut(id) else { return };
         match &mut task.work {
             Work::Entering { executing, .. } => match executing.advance() {
+                Ok(None) if task.purpose == Purpose::Abandoned => executing.abandon(),
                 Ok(None) => {}
                 Ok(Some(exec)) => self.entered(id, exec, cx),
                 Err(error) => {
@@ -209,6 +217,9 @@ impl Driver {
             self.exec_running(client, exec.pid.as_raw(), exec.console);
         }
         let work = Work::Process { pidfd: exec.pidfd, capture };
+        if task.purpose == Purpose::Abandoned {
+            work.kill();
+        }
         self.tasks.insert(id, Task { work, ..task });
     }
 
@@ -256,7 +267,7 @@ impl Driver {
 
     pub(super) fn report(&mut self, purpose: Purpose, outcome: Outcome, cx: &mut Context<'_>) {
         match purpose {
-            Purpose::Nobody => {}
+            Purpose::Nobody | Purpose::Abandoned => {}
             Purpose::Exec(client) => self.exec_ended(
                 client,
                 match outcome {
@@ -300,15 +311,16 @@ fn probe_plan(container: &ContainerPlan, kind: ProbeKind) -> Option<&ProbePlan> 
 
 impl Run {
     /// The container as something to run processes in; read once.
-    pub(super) fn exec_target(&mut self, cx: &Context<'_>) -> Result<&Target, String> {
+    pub(super) fn commands(&mut self, cx: &Context<'_>) -> Result<&mut Commands, String> {
         if self.running().is_none() {
             return Err("container not running".to_owned());
         }
-        match &mut self.target {
-            Some(target) => Ok(target),
+        match &mut self.commands {
+            Some(commands) => Ok(commands),
             none => {
                 let target = Target::of_pod(&cx.plan.roots.root, &self.id);
-                Ok(none.insert(Box::new(target.map_err(|error| error.to_string())?)))
+                let commands = target.and_then(Commands::new).map_err(|error| error.to_string())?;
+                Ok(none.insert(Box::new(commands)))
             }
         }
     }

@@ -66,7 +66,8 @@ impl Driver {
             return Err(invalid("you must specify at least one command for the container"));
         }
         let run = self.running(&order.container, cx)?;
-        let target = run.exec_target(cx).map_err(|e| Refused::new(ErrorKind::WrongState, e))?;
+        let commands = run.commands(cx).map_err(|e| Refused::new(ErrorKind::WrongState, e))?;
+        let target = commands.target();
         let mut process = target.process.clone();
         process.set_args(Some(order.command.clone())).set_terminal(Some(order.tty));
         if let Some((columns, rows)) = order.size {

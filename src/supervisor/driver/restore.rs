@@ -155,7 +155,7 @@ impl Driver {
             input: held(entry.instance, Held::Input, cx),
             terminal,
             viewers: Vec::new(),
-            target: None,
+            commands: None,
         };
         self.runs.insert(run_id, run);
         self.watch_output(run_id, cx);

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::container::{Creation, Target};
+use crate::container::{Commands, Creation};
 use crate::lifecycle::event::{Instance, StartedFrom};
 use crate::model::ContainerId;
 use crate::supervisor::log::pump::ContainerLog;
@@ -27,7 +27,7 @@ pub struct Run {
     pub terminal: Option<Arc<OwnedFd>>,
     pub viewers: Vec<Viewer>,
     /// Loaded when the first process is run in it.
-    pub target: Option<Box<Target>>,
+    pub commands: Option<Box<Commands>>,
 }
 
 /// How far a run is.

@@ -121,7 +121,7 @@ impl Driver {
             input: streams.input,
             terminal: None,
             viewers: Vec::new(),
-            target: None,
+            commands: None,
         };
         self.runs.insert(run_id, run);
         self.seat_waiting(run_id, cx);

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::context::Context;
-use crate::container::{Console, Exec, ExecOptions, Executing, Stdio, Target};
+use crate::container::{Commands, Exec, Executing};
 use crate::lifecycle::event::{HookKind, Instance, ProbeKind};
 use crate::model::{ExitStatus, Signal};
 use crate::supervisor::token::{ClientId, TaskId, Token};
@@ -33,6 +33,8 @@ pub enum Purpose {
     Exec(ClientId),
     /// Nobody wants the result any more: it is only reaped.
     Nobody,
+    /// Its time is over: it is killed as soon as it can be.
+    Abandoned,
 }
 
 /// A task under way.
@@ -150,7 +152,10 @@ impl Tasks {
 ///
 /// # Errors
 /// The engine's line.
-pub fn begin_captured(target: &Target, command: &[String]) -> Result<(Executing, Capture), String> {
+pub fn begin_captured(
+    commands: &mut Commands,
+    command: Vec<String>,
+) -> Result<(Executing, Capture), String> {
     let failed = |error: SyscallError| error.to_string();
     let ((out, out_end), (err, err_end)) =
         (fd::pipe().map_err(failed)?, fd::pipe().map_err(failed)?);
@@ -158,19 +163,8 @@ pub fn begin_captured(target: &Target, command: &[String]) -> Result<(Executing,
         set_nonblocking(reader).map_err(failed)?;
     }
     let null = open_null().map_err(failed)?;
-    let mut process = target.process.clone();
-    process.set_args(Some(command.to_vec()));
-    process.set_terminal(Some(false));
-    let options = ExecOptions {
-        process,
-        stdio: Stdio::Fds([null, out_end, err_end]),
-        console: Console::None,
-        pid_file: None,
-        preserve_fds: 0,
-        cgroup: None,
-        ignore_paused: false,
-    };
-    let executing = target.begin(options).map_err(|error| error.to_string())?;
+    let executing = commands.begin(command, [null, out_end, err_end]);
+    let executing = executing.map_err(|error| error.to_string())?;
     Ok((executing, Capture { streams: [Some(out), Some(err)], bytes: Default::default() }))
 }
 
@@ -244,9 +238,13 @@ impl Task {
 impl Work {
     /// Kills the process of a task, if it has one.
     pub fn kill(&self) {
-        if let Self::Process { pidfd, .. } = self {
+        match self {
             // ESRCH: it has ended already.
-            let _ = pidfd_send_signal(pidfd.as_fd(), Signal::KILL);
+            Self::Process { pidfd, .. } => {
+                let _ = pidfd_send_signal(pidfd.as_fd(), Signal::KILL);
+            }
+            Self::Entering { executing, .. } => executing.abandon(),
+            _ => {}
         }
     }
 }
