@@ -175,6 +175,75 @@ fn a_terminal_follows_the_size_of_the_users_window() {
     world.assert_clean();
 }
 
+#[test]
+fn a_command_left_by_the_keys_goes_on_and_its_terminal_outlives_shim_and_keeper() {
+    let world = World::with_fixture();
+    world.run_pod(&shell_pod("left", "Always", "sleep 1000"), &["-d"]).ok();
+    let args = ["exec", "-it", "left", "--detach-keys=ctrl-p,ctrl-q", "--", "sh"];
+    let mut typist = Typist::new(&world, &args);
+    typist.types("trap 'touch /hup' HUP; echo on''e\n");
+    typist.sees("one");
+    // Many times what a terminal holds: somebody must read it.
+    typist.types(
+        "until [ -e /go ]; do sleep 0.05; done; i=0; \
+         while [ $i -lt 5000 ]; do echo $i of many lines that nobody will see; i=$((i+1)); done; \
+         touch /done\n",
+    );
+    typist.types("\x10\x11");
+    typist.ends_with(0);
+    for victim in ["podrt-shim", "podrt-keeper", "podrt-shim"] {
+        replace(&world, "left", victim);
+    }
+    let wait = "touch /go; for i in $(seq 1200); do [ -e /done ] && break; sleep 0.05; done; \
+                [ -e /done ] && ! [ -e /hup ]";
+    world.podrt(&["exec", "left", "--", "sh", "-c", wait]).ok();
+    world.podrt(&["delete", "pod", "left", "--now"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_command_whose_client_dies_is_hung_up() {
+    let world = World::with_fixture();
+    world.run_pod(&shell_pod("lost", "Always", "sleep 1000"), &["-d"]).ok();
+    let script = "trap 'touch /hup; exit' HUP; echo one; while :; do sleep 0.05; done";
+    let mut typist = Typist::new(&world, &["exec", "-it", "lost", "--", "sh", "-c", script]);
+    typist.sees("one");
+    typist.child.kill().expect("kill");
+    typist.child.wait().expect("wait");
+    let wait = "for i in $(seq 1200); do [ -e /hup ] && exit; sleep 0.05; done; exit 1";
+    world.podrt(&["exec", "lost", "--", "sh", "-c", wait]).ok();
+    world.podrt(&["delete", "pod", "lost", "--now"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn run_and_debug_are_left_by_the_keys_too() {
+    let world = World::with_fixture();
+    let image = format!("--image={FIXTURE_IMAGE}");
+    let run = ["run", "sh", &image, "-it", "--rm", "--restart=Never", "--", "sh"];
+    let mut typist = Typist::new(&world, &run);
+    typist.types("x=kept; echo on''e\n");
+    typist.sees("one");
+    typist.types("\x10\x11");
+    typist.sees("resume using 'podrt attach sh -c sh -i -t'");
+    typist.ends_with(0);
+    let debug = ["debug", "sh", &image, "-it", "-c", "dbg", "--detach-keys=ctrl-a,d", "--", "sh"];
+    let mut typist = Typist::new(&world, &debug);
+    typist.types("y=too; echo on''e\n");
+    typist.sees("one");
+    typist.types("\x01d");
+    typist.ends_with(0);
+    for (container, text) in [("sh", "is-kept-"), ("dbg", "is--too")] {
+        let mut typist = Typist::new(&world, &["attach", "sh", "-it", "-c", container]);
+        typist.types("echo is-$x-$y\n");
+        typist.sees(text);
+        typist.types("\x10\x11");
+        typist.ends_with(0);
+    }
+    world.podrt(&["delete", "pod", "sh", "--now"]).ok();
+    world.assert_clean();
+}
+
 /// Starts `attach NAME -i` with pipes.
 fn attach(world: &World, name: &str) -> Child {
     let mut command = world.command(&["attach", name, "-i"]);

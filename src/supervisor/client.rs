@@ -341,6 +341,23 @@ impl Session {
 }
 
 impl Session {
+    /// Leaves a process that was run with a terminal: it goes on, and what it
+    /// writes is read and dropped.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::NoAnswer`].
+    pub fn detach(mut self, terminal: OwnedFd) -> Result<()> {
+        self.client.send(&Request::Detach, vec![terminal])?;
+        loop {
+            match self.client.answer()? {
+                (Reply::Accepted, _) => return Ok(()),
+                // It ended at the same moment.
+                (Reply::Exited { .. }, _) => {}
+                (other, _) => return Err(unexpected(&other)),
+            }
+        }
+    }
+
     /// Attached with input: tells that no more comes. A container that takes
     /// input once sees its end.
     ///

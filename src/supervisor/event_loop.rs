@@ -316,6 +316,12 @@ impl Shim {
             Request::Exec(order) => {
                 self.effects(|driver, cx| result = driver.exec(id, &order, fds, cx));
             }
+            Request::Detach => {
+                self.effects(|driver, cx| result = driver.keep_terminal(fds, cx));
+                if result.is_ok() {
+                    self.to_accept.push(id);
+                }
+            }
             Request::Attach(order) => {
                 self.effects(|driver, cx| result = driver.attach(id, order, fds, cx));
             }

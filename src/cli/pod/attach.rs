@@ -177,13 +177,14 @@ pub fn to_new(args: &RunImageArgs, roots: &Roots, pod: &Value) -> Result<u8, Cli
     if over == Over::Ended && args.restart != "Always" {
         code = wait_for_end(roots, &plan.uid)?;
     }
-    if args.rm {
+    let left = over == Over::Detached;
+    if args.rm && !left {
         let how = How::graceful();
         delete::pod(roots, &key, &how, true)?;
         if !args.streams.quiet {
             println!("{}", delete::report_line(ResourceType::Pod, &key, how));
         }
-    } else if args.streams.stdin && args.restart == "Always" && !args.streams.quiet {
+    } else if args.streams.stdin && (args.restart == "Always" || left) && !args.streams.quiet {
         eprintln!(
             "Session ended, resume using 'podrt attach {} -c {} -i{}' command when the pod is running",
             key.name,

@@ -72,7 +72,10 @@ fn with_terminal(client: Client, order: ExecOrder, keys: &mut DetachKeys) -> Res
     drop(raw);
     match copied.map_err(terminal_error)? {
         Over::Ended => code(session),
-        Over::Detached => Ok(0),
+        Over::Detached => {
+            session.detach(master).map_err(|e| CliError::room(&e, e.kind()))?;
+            Ok(0)
+        }
     }
 }
 

@@ -43,6 +43,9 @@ pub enum Request {
     /// Three descriptors come along (input, output, error) unless `tty`.
     /// Answered by `Running` and, when the process has ended, `Exited`.
     Exec(ExecOrder),
+    /// Behind an `Exec` with `tty`, whose master end comes back: the client
+    /// leaves, and the process keeps its terminal. Answered by `Accepted`.
+    Detach,
     /// Two descriptors come along: where to write the container's output and
     /// its error output (one counts for both with a terminal). Answered by
     /// `Attached`, and by `Exited` when the container has.

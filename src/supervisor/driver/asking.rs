@@ -174,6 +174,7 @@ impl Driver {
             }
             Work::Grpc { connection: None, .. } => return,
             Work::Http { connection, ask } => (connection.step(), Some(ask.url.clone())),
+            Work::Left(_) => return self.left_ready(id, cx),
             Work::Sleep => return,
         };
         let outcome = match step {

@@ -232,7 +232,7 @@ impl Driver {
             }
             let Some(task) = self.tasks.take(id) else { continue };
             let outcome = match &task.work {
-                Work::Sleep => Outcome::Slept,
+                Work::Sleep | Work::Left(_) => Outcome::Slept,
                 Work::Entering { .. } | Work::Process { .. } => Outcome::TimedOut,
                 Work::Knock(connection) => Outcome::Failed(connection.dial_timeout()),
                 Work::Grpc { connection, check } => Outcome::CheckTimedOut {

@@ -19,6 +19,7 @@ mod context;
 mod end;
 mod handlers;
 mod inputs;
+mod left;
 mod message;
 mod mounts;
 mod names;

@@ -81,6 +81,7 @@ impl Driver {
             return;
         }
         self.adopt_volumes(cx);
+        self.adopt_terminals(cx);
         if let Some(SandboxEntry { attempt, record, host_ips }) = record.sandbox {
             self.find_sandbox(attempt, record, host_ips, cx);
         }

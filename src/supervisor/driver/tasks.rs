@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -61,6 +62,8 @@ pub enum Work {
     Grpc { connection: Option<Connection>, check: Box<Check> },
     /// A host name is looked up by a process of its own.
     Resolving { process: OwnedFd, answer: OwnedFd, then: Then },
+    /// The terminal of an exec whose client has left.
+    Left(Arc<OwnedFd>),
     /// A hook that sleeps: only its deadline counts.
     Sleep,
 }

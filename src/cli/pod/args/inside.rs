@@ -39,7 +39,8 @@ pub struct ExecArgs {
     /// Only the command's own output
     #[arg(short, long)]
     pub quiet: bool,
-    /// The keys that leave the terminal, which then is closed; empty for none
+    /// The keys that leave the command running, e.g. ctrl-p,ctrl-q; none by
+    /// default, as with kubectl
     #[arg(long, default_value = "", hide_default_value = true)]
     pub detach_keys: String,
     #[command(flatten)]
