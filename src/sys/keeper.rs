@@ -248,6 +248,13 @@ impl Link {
         })
     }
 
+    /// One that nobody hears, for tests.
+    #[cfg(test)]
+    pub(crate) fn to_nobody() -> Self {
+        let null = || OwnedFd::from(open_null().expect("/dev/null"));
+        Self { _table: null(), control: null(), held: BTreeMap::new(), shim: null(), exits: null() }
+    }
+
     /// Tells the keeper that start-up succeeded. Before this, a shim that keeps
     /// dying is given up.
     ///

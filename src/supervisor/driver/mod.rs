@@ -26,6 +26,8 @@ mod names;
 mod outcome;
 mod output;
 mod prepare;
+#[cfg(test)]
+mod rate;
 mod requests;
 mod restore;
 mod run;
