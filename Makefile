@@ -113,6 +113,14 @@ test-systemd: deps callers ## Tests of limits in a machine that systemd runs (FI
 	@$(MAKE) --no-print-directory in-vm VM_PACKAGES="$(VM_PACKAGES) $(SYSTEMD_PACKAGES)" \
 	  VM_FLAGS=--systemd FILTER="$(or $(FILTER),limits_ oci_systemd)"
 
+.PHONY: test-reboot
+test-reboot: deps ## Pods after a power failure of a virtual machine
+	@mkdir -p target/vm
+	@if reason=$$(integration/vm/possible $(VM_KERNEL) $(KERNEL_RELEASE) $(VM_PACKAGES)); \
+	  then $(MAKE) --no-print-directory build fixtures \
+	    && $(SUDO) integration/vm/reboot $(RELEASE) $(FIXTURE) target/vm/kernel-$(KERNEL_RELEASE); \
+	  else echo "skipped: the power failure: $$reason"; fi
+
 .PHONY: in-vm
 in-vm:
 	@mkdir -p target/vm/out && rm -f $(SKIPPED_VM)
@@ -176,6 +184,7 @@ figures: build fixtures ## Print what probes, restarts and 200 idle pods cost
 print-figures: export PODRT_TEST_BIN = $(CURDIR)/$(RELEASE)
 print-figures:
 	@$(MAKE) --no-print-directory cargo-test ARGS="--test integration -- --ignored --nocapture --test-threads=1 figures::"
+	@$(MAKE) --no-print-directory cargo-test ARGS="--release --lib -- --ignored --nocapture --test-threads=1 driver::rate::"
 
 .PHONY: check
 check: deps ## Format, lints and documentation
