@@ -8,9 +8,9 @@ SHELL := /bin/bash
 # Debian packages, named here and nowhere else.
 BUILD_PACKAGES := gcc musl-tools busybox-static
 TEST_PACKAGES  := iproute2 util-linux procps
-# Programs that use podrt as their runtime; without one its tests are skipped.
-# Whoever has such a program from elsewhere keeps it.
-CALLER_PACKAGES := podman catatonit containerd runc buildah
+# Programs that use podrt as their runtime, and one that podrt uses; without one
+# its tests are skipped. Whoever has such a program from elsewhere keeps it.
+CALLER_PACKAGES := podman catatonit containerd runc buildah criu
 VM_PACKAGES    := qemu-system-x86 e2fsprogs xz-utils
 # Fetched and unpacked below target/vm, not installed.
 VM_KERNEL      := linux-image-cloud-amd64

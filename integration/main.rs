@@ -11,6 +11,7 @@ mod fuzz_corpus;
 mod image_verbs;
 mod limits_oci;
 mod limits_pod;
+mod oci_checkpoint;
 mod oci_conformance;
 mod oci_exec;
 mod oci_failures;

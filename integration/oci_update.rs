@@ -127,12 +127,3 @@ fn events_tell_usage_and_a_lack_of_memory_until_the_container_ends() {
     world.podrt(&["delete", "-f", &id]).ok();
     world.assert_clean();
 }
-
-#[test]
-fn checkpoints_are_refused_and_callers_that_ask_by_help_are_told() {
-    let world = World::new();
-    for args in [&["checkpoint", "x"][..], &["checkpoint", "--help"], &["restore", "x"]] {
-        let error = world.podrt(args).error(1);
-        assert!(error.contains("not supported") && error.contains("criu"), "{error}");
-    }
-}

@@ -233,6 +233,13 @@ impl Cgroup {
         Freezer::open(&self.here)
     }
 
+    /// The folder by which it is frozen, and whether that is cgroup v2's way.
+    #[must_use]
+    pub fn freezer_folder(&self) -> Option<(std::path::PathBuf, bool)> {
+        let v2 = self.here.v2.clone().map(|folder| (folder, true));
+        v2.or_else(|| self.here.v1_of("freezer").map(|folder| (folder.to_owned(), false)))
+    }
+
     /// The processes in it and below it.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ pub enum Error {
     Died { what: String },
     /// A hook failed.
     Hook { kind: &'static str, path: PathBuf, problem: String },
+    /// criu refused or failed.
+    Criu { problem: String, log: Option<PathBuf> },
     /// Another room, by its finished line.
     Resource { what: &'static str, kind: ErrorKind, problem: String },
     /// A system call.
@@ -49,7 +51,7 @@ impl Error {
             }
             Self::Spec { .. } | Self::Parse { .. } => ErrorKind::InvalidInput,
             Self::Step(step) => SyscallError::new("", "", step.errno).kind(),
-            Self::Died { .. } | Self::Hook { .. } => ErrorKind::System,
+            Self::Died { .. } | Self::Hook { .. } | Self::Criu { .. } => ErrorKind::System,
             Self::Resource { kind, .. } => *kind,
             Self::Call { source, .. } => source.kind(),
         }
@@ -79,6 +81,8 @@ impl fmt::Display for Error {
             Self::Step(step) => step.fmt(f),
             Self::Died { what } => write!(f, "{what} ended unexpectedly"),
             Self::Hook { kind, path, problem } => write!(f, "{kind} hook {path:?}: {problem}"),
+            Self::Criu { problem, log: None } => write!(f, "criu: {problem}"),
+            Self::Criu { problem, log: Some(log) } => write!(f, "criu: {problem} (log: {log:?})"),
             Self::Resource { what, problem, .. } => write!(f, "{what}: {problem}"),
             Self::Call { what, source } => write!(f, "{what}: {source}"),
         }

@@ -143,7 +143,8 @@ pub fn features() -> Value {
             "netDevices": {"enabled": true}
         },
         "annotations": {
-            "org.opencontainers.runc.checkpoint.enabled": "false"
+            "org.opencontainers.runc.checkpoint.enabled":
+                super::checkpoint::installed().to_string()
         },
         "potentiallyUnsafeConfigAnnotations": []
     })

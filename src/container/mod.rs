@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
 pub mod commands;
 pub mod creation;
 pub mod error;

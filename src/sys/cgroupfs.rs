@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
-use super::SyscallError;
+use super::{SyscallError, mountinfo};
 
 /// One mounted hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,10 +47,7 @@ pub fn mounts() -> Result<Vec<CgroupMount>, SyscallError> {
     if is_cgroup2(Path::new(ROOT)) {
         return Ok(vec![CgroupMount { mount_point: ROOT.into(), kind: CgroupKind::V2 }]);
     }
-    let file = "/proc/thread-self/mountinfo";
-    let text = std::fs::read(file)
-        .map_err(|error| SyscallError::from_io("open", format!("{file:?}"), &error))?;
-    Ok(parse(&String::from_utf8_lossy(&text)))
+    Ok(hierarchies(mountinfo::of("thread-self")?))
 }
 
 /// Whether a cgroup2 file system is mounted at `path`.
@@ -65,27 +62,20 @@ pub fn is_cgroup2(path: &Path) -> bool {
     }
 }
 
-/// The first mount of each hierarchy, in `proc_pid_mountinfo(5)` format.
-fn parse(text: &str) -> Vec<CgroupMount> {
+/// The first mount of each hierarchy.
+fn hierarchies(mounts: Vec<mountinfo::Mount>) -> Vec<CgroupMount> {
     let mut found: Vec<CgroupMount> = Vec::new();
-    for mount in text.lines().filter_map(parse_line) {
-        if !found.iter().any(|seen| seen.kind == mount.kind) {
-            found.push(mount);
+    for mountinfo::Mount { mount_point, fs_type, super_options, .. } in mounts {
+        let kind = match fs_type.as_str() {
+            "cgroup2" => CgroupKind::V2,
+            "cgroup" => CgroupKind::V1(controllers(&super_options)),
+            _ => continue,
+        };
+        if !found.iter().any(|seen| seen.kind == kind) {
+            found.push(CgroupMount { mount_point, kind });
         }
     }
     found
-}
-
-fn parse_line(line: &str) -> Option<CgroupMount> {
-    let (before, after) = line.split_once(" - ")?;
-    let mount_point = unescape(before.split(' ').nth(4)?);
-    let mut after = after.split(' ');
-    let kind = match after.next()? {
-        "cgroup2" => CgroupKind::V2,
-        "cgroup" => CgroupKind::V1(controllers(after.nth(1)?)),
-        _ => return None,
-    };
-    Some(CgroupMount { mount_point: mount_point.into(), kind })
 }
 
 fn controllers(options: &str) -> Vec<String> {
@@ -94,19 +84,6 @@ fn controllers(options: &str) -> Vec<String> {
         .filter(|option| !V1_FLAGS.contains(option) && !option.starts_with("release_agent="))
         .map(str::to_owned)
         .collect()
-}
-
-/// Octal escapes (`\040`) of mountinfo.
-fn unescape(field: &str) -> String {
-    let mut plain = String::with_capacity(field.len());
-    let mut rest = field;
-    while let Some(at) = rest.find('\\') {
-        plain.push_str(&rest[..at]);
-        let code = rest.get(at + 1..at + 4).and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        plain.push(code.map_or('\\', char::from));
-        rest = &rest[at + if code.is_some() { 4 } else { 1 }..];
-    }
-    plain + rest
 }
 
 #[cfg(test)]
@@ -128,7 +105,7 @@ broken line
             kind: CgroupKind::V1(names.iter().map(|n| (*n).to_owned()).collect()),
         };
         assert_eq!(
-            parse(text),
+            hierarchies(mountinfo::parse(text)),
             [
                 v1("/sys/fs/cgroup/cpu,cpuacct", &["cpu", "cpuacct"]),
                 v1("/sys/fs/cgroup/systemd", &["name=systemd"]),

@@ -19,6 +19,7 @@ pub mod keeper;
 pub mod keeper_protocol;
 pub mod kernel;
 pub mod mount;
+pub mod mountinfo;
 pub mod netif;
 pub mod netlink;
 pub mod numa;

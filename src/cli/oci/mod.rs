@@ -15,6 +15,7 @@ mod pause;
 mod process;
 mod ps;
 mod report;
+mod restore;
 mod resume;
 mod run;
 mod spec;

@@ -6,8 +6,8 @@ use std::io::Write;
 use super::flags::{Grammar, Typed, UsageError};
 use super::report::{Failure, Outcome, tell};
 use super::{
-    checkpoint, completion, create, delete, events, exec, features, kill, list, pause, ps, resume,
-    run as run_verb, spec, start, state, update,
+    checkpoint, completion, create, delete, events, exec, features, kill, list, pause, ps, restore,
+    resume, run as run_verb, spec, start, state, update,
 };
 use crate::cli::error::CliError;
 use crate::cli::globals::Globals;
@@ -17,7 +17,8 @@ use crate::model::ContainerId;
 type Verb = (&'static Grammar, fn(&Globals, &Typed) -> Outcome);
 
 /// The command lines of all verbs.
-pub const GRAMMARS: [&Grammar; 16] = [
+pub const GRAMMARS: [&Grammar; 18] = [
+    &checkpoint::GRAMMAR,
     &completion::GRAMMAR,
     &create::GRAMMAR,
     &delete::GRAMMAR,
@@ -28,6 +29,7 @@ pub const GRAMMARS: [&Grammar; 16] = [
     &list::GRAMMAR,
     &pause::GRAMMAR,
     &ps::GRAMMAR,
+    &restore::GRAMMAR,
     &resume::GRAMMAR,
     &run_verb::GRAMMAR,
     &spec::GRAMMAR,
@@ -38,6 +40,8 @@ pub const GRAMMARS: [&Grammar; 16] = [
 
 fn find(verb: &str) -> Option<Verb> {
     Some(match verb {
+        "checkpoint" => (&checkpoint::GRAMMAR, checkpoint::run),
+        "restore" => (&restore::GRAMMAR, restore::run),
         "completion" => (&completion::GRAMMAR, completion::run),
         "create" => (&create::GRAMMAR, create::run),
         "start" => (&start::GRAMMAR, start::run),
