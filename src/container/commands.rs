@@ -8,6 +8,7 @@ use super::exec::{Executing, Target, Way};
 use super::options::{Console, ExecOptions, Stdio};
 use super::record::cgroup_error;
 use crate::cgroup::Freezer;
+use crate::sys::exec_view::ViewMounts;
 use crate::sys::process::pidfd_has_exited;
 
 /// Runs commands as the container's own process is run, without a terminal.
@@ -32,6 +33,7 @@ impl Commands {
             preserve_fds: 0,
             cgroup: None,
             ignore_paused: false,
+            view_mounts: ViewMounts::default(),
         };
         let way = Way {
             process: target.plan(&options)?,
@@ -63,6 +65,6 @@ impl Commands {
             return Err(Error::WrongState { verb: "exec in", status: "paused".to_owned() });
         }
         self.way.process.set_args(args)?;
-        self.target.go(&self.way, Stdio::Fds(stdio), Console::None, None)
+        self.target.go(&self.way, Stdio::Fds(stdio), Console::None, None, ViewMounts::default())
     }
 }

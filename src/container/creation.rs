@@ -23,6 +23,7 @@ use super::outset::{HeldGate, Outset, Undo};
 use super::plan;
 use super::record::Record;
 use super::state::Status;
+use crate::sys::exec_view::ViewMounts;
 use crate::sys::fault::{self, Point};
 use crate::sys::process::{self, Clone, CloneArgs};
 use crate::sys::{SyscallError, prctl};
@@ -40,6 +41,7 @@ pub struct Creation {
     held: HeldGate,
     master: Option<OwnedFd>,
     mappings: Mappings,
+    view_mounts: ViewMounts,
 }
 
 /// How far a creation is.
@@ -56,7 +58,8 @@ impl Creation {
     ///
     /// # Errors
     /// Any [`Error`]; nothing is left behind.
-    pub fn begin(options: CreateOptions) -> Result<Self> {
+    pub fn begin(mut options: CreateOptions) -> Result<Self> {
+        let view_mounts = std::mem::take(&mut options.view_mounts);
         let draft = Draft::new(options)?;
         let outset = Outset::make(&draft)?;
         prctl::set_dumpable(false).map_err(Error::call("protect the process"))?;
@@ -73,7 +76,7 @@ impl Creation {
                 // The copies of the maker's ends: while they are open here,
                 // the maker's death would not be seen.
                 drop((parent_end, outset.held));
-                run_init(draft.init, &outset.entrance, &child_end)
+                run_init(draft.init, &outset.entrance, &child_end, view_mounts)
             }
             Clone::Parent { pid, pidfd } => {
                 drop((child_end, outset.entrance, outset.placeholder, draft.init));
@@ -88,6 +91,7 @@ impl Creation {
                     held: outset.held,
                     master: None,
                     mappings: draft.mappings,
+                    view_mounts,
                 };
                 if !creation.undo.has_cgroup() {
                     creation.record.cgroup.clear();
@@ -113,6 +117,7 @@ impl Creation {
     pub fn advance(&mut self) -> Result<Progress> {
         match self.newborn.next()? {
             Order::Wait => {}
+            Order::DropViewMounts => drop(std::mem::take(&mut self.view_mounts)),
             Order::WriteMappings => {
                 self.write_mappings()?;
                 self.newborn.go()?;

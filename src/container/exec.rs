@@ -25,6 +25,7 @@ use super::refuse;
 use super::state::Status;
 use crate::cgroup::{Cgroup, Entry, Freezer};
 use crate::model::ContainerId;
+use crate::sys::exec_view::ViewMounts;
 use crate::sys::process::{self, Clone, CloneArgs, CloneFlags};
 use crate::sys::{SyscallError, prctl};
 
@@ -56,6 +57,7 @@ pub struct Executing {
     console: Console,
     master: Option<OwnedFd>,
     pid_file: Option<PathBuf>,
+    view_mounts: ViewMounts,
 }
 
 /// How a process gets into the container, resolved.
@@ -114,7 +116,8 @@ impl Target {
             affinity: self.affinity(&options.process)?,
             entry: self.entry(options.cgroup.as_deref())?,
         };
-        self.go(&way, options.stdio, options.console, options.pid_file)
+        let ExecOptions { stdio, console, pid_file, view_mounts, .. } = options;
+        self.go(&way, stdio, console, pid_file, view_mounts)
     }
 
     /// Makes the process that takes this way in.
@@ -124,6 +127,7 @@ impl Target {
         stdio: Stdio,
         console: Console,
         pid_file: Option<PathBuf>,
+        view_mounts: ViewMounts,
     ) -> Result<Executing> {
         prctl::set_dumpable(false).map_err(Error::call("protect the process"))?;
         let (parent_end, child_end) = channel::pair().map_err(Error::call("make a channel"))?;
@@ -141,7 +145,7 @@ impl Target {
         match self.clone_from(way.affinity.initial.as_ref(), way.entry.clone_into.as_ref())? {
             Clone::Child => {
                 drop(parent_end);
-                run_exec(&exec, &child_end)
+                run_exec(&exec, &child_end, view_mounts)
             }
             Clone::Parent { pid, pidfd } => Ok(Executing {
                 newborn: Newborn::new(
@@ -153,6 +157,7 @@ impl Target {
                 console,
                 master: None,
                 pid_file,
+                view_mounts,
             }),
         }
     }
@@ -346,6 +351,7 @@ impl Executing {
             Order::ForwardListener(_) => {
                 return Err(invalid("SCMP_ACT_NOTIFY is not supported for exec"));
             }
+            Order::DropViewMounts => drop(std::mem::take(&mut self.view_mounts)),
             Order::Wait | Order::WriteMappings | Order::RunHooks => {}
         }
         if !self.newborn.is_finished() {

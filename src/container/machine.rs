@@ -3,6 +3,7 @@
 //! ```text
 //! Working ── NeedsMappings ──▶ WriteMappings ─┐
 //!    ▲  ├── NamespacesReady ─▶ RunHooks ──────┤ go
+//!    │  ├── Begun ───────────▶ DropViewMounts │
 //!    │  ├── Continued ───────▶ Adopt          │
 //!    │  ├── Console, Listener▶ Forward        │
 //!    └──┴────────────────────────────────────-┘
@@ -24,6 +25,8 @@ use super::init::channel::Message;
 pub(super) enum Order {
     /// Nothing but wait.
     Wait,
+    /// Take the time to drop what the child has no copies of any more.
+    DropViewMounts,
     /// Write uid_map and gid_map, then let the child go on.
     WriteMappings,
     /// Run prestart and createRuntime hooks, then let the child go on.
@@ -66,6 +69,7 @@ impl Machine {
     /// What the child failed with, or [`Error::Died`].
     pub(super) fn handle(&mut self, message: Option<Message>) -> Result<Order> {
         match message {
+            Some(Message::Begun) => Ok(Order::DropViewMounts),
             Some(Message::NeedsMappings) => Ok(Order::WriteMappings),
             Some(Message::NamespacesReady) => Ok(Order::RunHooks),
             Some(Message::Continued { pid, pidfd }) => {

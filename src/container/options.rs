@@ -12,6 +12,7 @@ use super::kept::Keep;
 use super::namespace::NamespaceFds;
 use crate::model::{ContainerId, PodUid};
 pub use crate::rootfs::RootSource;
+use crate::sys::exec_view::ViewMounts;
 
 /// What the process gets as its descriptors 0, 1 and 2.
 #[derive(Debug)]
@@ -85,6 +86,8 @@ pub struct CreateOptions {
     pub cgroup_driver: CgroupDriver,
     /// The pod whose container this is; its state then belongs to the pod.
     pub owner: Option<PodUid>,
+    /// Dropped while the new process works.
+    pub view_mounts: ViewMounts,
 }
 
 /// A container whose process waits to be started.
@@ -119,6 +122,8 @@ pub struct ExecOptions {
     pub cgroup: Option<PathBuf>,
     /// Also in a paused container.
     pub ignore_paused: bool,
+    /// Dropped while the new process works.
+    pub view_mounts: ViewMounts,
 }
 
 /// A process that runs in a container: its program has been executed.

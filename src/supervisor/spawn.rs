@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,9 +13,10 @@ use super::shims_cgroup::{Entrance, ShimsCgroup};
 use crate::model::PodUid;
 use crate::model::plan::{ContainerPlan, Handler, PodPlan};
 use crate::store::{PodRecord, PodStore};
+use crate::sys::SyscallError;
+use crate::sys::exec_view::{self, View};
 use crate::sys::fault::{self, Point};
 use crate::sys::keeper::{self, SpawnArgs};
-use crate::sys::{SyscallError, exec_view};
 
 /// The keeper holds the control socket under this key.
 pub(super) const LISTENER_KEY: &str = "control";
@@ -53,12 +54,7 @@ pub fn spawn(plan: &PodPlan, options: &SpawnOptions) -> Result<Client> {
     })
 }
 
-fn start(
-    plan: &PodPlan,
-    record: &PodRecord,
-    shim: OwnedFd,
-    options: &SpawnOptions,
-) -> Result<Client> {
+fn start(plan: &PodPlan, record: &PodRecord, shim: View, options: &SpawnOptions) -> Result<Client> {
     let failed = |step| move |cause| Error::Launch { step, cause };
     fault::at(Point::OpenControlSocket).map_err(failed("open the control socket"))?;
     let listener = socket::listener(record.dir())?;
@@ -78,7 +74,7 @@ fn start(
     fault::at(Point::SpawnKeeper).map_err(failed("start keeper"))?;
     keeper::spawn(&SpawnArgs {
         run_dir: record.dir(),
-        shim: shim.as_fd(),
+        shim: shim.file.as_fd(),
         args: &args,
         env: &env,
         log: log.as_fd(),
@@ -99,7 +95,7 @@ pub(super) fn shim_arguments(root: &Path, uid: &PodUid) -> [String; 3] {
 
 /// The shim's program, through a view that nobody inside a container can
 /// write to: the shim enters containers.
-fn open_shim(given: Option<&Path>) -> Result<OwnedFd> {
+fn open_shim(given: Option<&Path>) -> Result<View> {
     let searched = match given {
         Some(path) => vec![path.to_owned()],
         None => places("podrt-shim"),

@@ -165,6 +165,17 @@ pub fn duplicate_above_stdio(fd: BorrowedFd) -> Result<OwnedFd, SyscallError> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// The descriptor of that number, if it is open and none of the streams 0 to 2.
+///
+/// # Safety
+/// Nothing else in this program owns that number.
+pub unsafe fn take(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: the call takes no pointer, and a number that is not open gives EBADF.
+    let is_open = number > 2 && unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0;
+    // SAFETY: it is open, and the caller says that nobody else owns it.
+    is_open.then(|| unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Lets descriptor number `fd` survive an exec; false if it is not open.
 #[must_use]
 pub fn keep_over_exec(fd: i32) -> bool {

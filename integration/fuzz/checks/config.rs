@@ -35,5 +35,6 @@ pub fn check(bytes: &[u8]) {
         gate: Gate::Fifo,
         cgroup_driver: CgroupDriver::Cgroupfs,
         owner: None,
+        view_mounts: podrt::sys::exec_view::ViewMounts::default(),
     });
 }

@@ -11,6 +11,7 @@ use super::report::{Failure, Outcome};
 use super::verb::id;
 use crate::cli::globals::Globals;
 use crate::container::{self, Console, CreateOptions, Gate, NamespaceFds, RootSource, Stdio};
+use crate::sys::exec_view::ViewMounts;
 
 pub const BUNDLE: Flag = value("bundle", "b", "folder of config.json (default: the current one)");
 pub const CONSOLE_SOCKET: Flag =
@@ -41,10 +42,11 @@ pub const GRAMMAR: Grammar = Grammar {
 };
 
 pub fn run(globals: &Globals, typed: &Typed) -> Outcome {
-    protect()?;
+    let view_mounts = protect()?;
     let console =
         typed.value("console-socket").map(|path| absolute(Path::new(path))).transpose()?;
-    let options = options(globals, typed, console.map_or(Console::None, Console::Socket))?;
+    let console = console.map_or(Console::None, Console::Socket);
+    let options = options(globals, typed, console, view_mounts)?;
     let (id, state_root) = (options.id.clone(), options.state_root.clone());
     let pidfd_socket = typed.value("pidfd-socket").map(PathBuf::from);
     let created = container::create(options).map_err(Failure::of("create", id.as_str()))?;
@@ -63,6 +65,7 @@ pub fn options(
     globals: &Globals,
     typed: &Typed,
     console: Console,
+    view_mounts: ViewMounts,
 ) -> Result<CreateOptions, Failure> {
     let id = id(typed)?;
     let state_root = absolute(&globals.roots.root)?;
@@ -89,6 +92,7 @@ pub fn options(
         gate: Gate::Fifo,
         cgroup_driver: globals.cgroup_driver,
         owner: None,
+        view_mounts,
     })
 }
 

@@ -42,7 +42,7 @@ pub const GRAMMAR: Grammar = Grammar {
 };
 
 pub fn run(globals: &Globals, typed: &Typed) -> Outcome {
-    protect()?;
+    let view_mounts = protect()?;
     let id = id(typed)?;
     let failed = || Failure::of("exec in", id.as_str());
     let target = Target::load(&globals.roots.root, &id).map_err(failed())?;
@@ -68,6 +68,7 @@ pub fn run(globals: &Globals, typed: &Typed) -> Outcome {
             preserve_fds: typed.number("preserve-fds")?.unwrap_or(0),
             cgroup: typed.value("cgroup").map(std::path::PathBuf::from),
             ignore_paused: typed.has("ignore-paused"),
+            view_mounts,
         })
         .map_err(failed())?;
     if let Some(path) = typed.value("pidfd-socket") {

@@ -10,11 +10,13 @@ use serde_json::Value;
 
 use super::report::Failure;
 use crate::sys::error::describe;
-use crate::sys::{exec_view, fd, prctl};
+use crate::sys::exec_view::{self, ViewMounts};
+use crate::sys::{fd, prctl};
 
 /// Goes on only from a file that a container cannot write to, and with
-/// children that wait to be asked.
-pub fn protect() -> Result<(), Failure> {
+/// children that wait to be asked. What is returned is to be dropped while
+/// somebody else works.
+pub fn protect() -> Result<ViewMounts, Failure> {
     prctl::default_sigchld();
     exec_view::ensure().map_err(|source| Failure::Call { doing: "protect own file", source })
 }

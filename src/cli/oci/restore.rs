@@ -10,6 +10,7 @@ use super::report::{Failure, Outcome};
 use super::run as run_verb;
 use crate::cli::globals::Globals;
 use crate::container::{self, checkpoint::RestoreOptions};
+use crate::sys::exec_view::ViewMounts;
 use crate::sys::prctl;
 
 pub const GRAMMAR: Grammar = Grammar {
@@ -53,7 +54,7 @@ pub fn run(globals: &Globals, typed: &Typed) -> Outcome {
         shared: checkpoint::shared(typed)?,
         lsm_profile: typed.text("lsm-profile")?.map(str::to_owned),
         lsm_mount_context: typed.text("lsm-mount-context")?.map(str::to_owned),
-        create: run_verb::options(globals, typed)?,
+        create: run_verb::options(globals, typed, ViewMounts::default())?,
     };
     let (id, root) = (options.create.id.clone(), options.create.state_root.clone());
     run_verb::until_end(&root, &id, typed, || {

@@ -13,6 +13,7 @@ use super::report::{Failure, Outcome};
 use crate::cli::globals::Globals;
 use crate::container::{self, Console, CreateOptions, Created};
 use crate::model::ContainerId;
+use crate::sys::exec_view::ViewMounts;
 use crate::sys::prctl;
 
 pub const GRAMMAR: Grammar = Grammar {
@@ -36,8 +37,8 @@ pub const GRAMMAR: Grammar = Grammar {
 };
 
 pub fn run(globals: &Globals, typed: &Typed) -> Outcome {
-    protect()?;
-    let options = options(globals, typed)?;
+    let view_mounts = protect()?;
+    let options = options(globals, typed, view_mounts)?;
     let (id, root) = (options.id.clone(), options.state_root.clone());
     until_end(&root, &id, typed, || {
         let created = container::create(options).map_err(Failure::of("run", id.as_str()))?;
@@ -56,9 +57,13 @@ pub fn run(globals: &Globals, typed: &Typed) -> Outcome {
 
 /// The options of `run` and `restore`. Afterwards the current folder is the
 /// bundle.
-pub fn options(globals: &Globals, typed: &Typed) -> Result<CreateOptions, Failure> {
+pub fn options(
+    globals: &Globals,
+    typed: &Typed,
+    view_mounts: ViewMounts,
+) -> Result<CreateOptions, Failure> {
     let socket = typed.value("console-socket").map(|path| absolute(path.as_ref())).transpose()?;
-    let mut options = create::options(globals, typed, Console::None)?;
+    let mut options = create::options(globals, typed, Console::None, view_mounts)?;
     let terminal =
         options.spec.process().as_ref().and_then(|process| process.terminal()) == Some(true);
     options.console = match (socket, terminal && !typed.has("detach")) {

@@ -9,11 +9,15 @@ use nix::unistd::Pid;
 
 use super::super::stage::{Stage, StepError};
 use crate::sys::SyscallError;
+use crate::sys::exec_view::ViewMounts;
 use crate::sys::fd::{receive_with_fds, send_with_fds};
 
 /// From the child.
 #[derive(Debug)]
 pub(in super::super) enum Message {
+    /// It has work to do for which it does not need its maker, and no copies
+    /// of the maker's view mounts any more.
+    Begun,
     /// It has left for a new user namespace and waits for its mappings.
     NeedsMappings,
     /// Its namespaces stand, and it waits until hooks have run.
@@ -37,6 +41,7 @@ const LISTENER: u8 = 4;
 const READY: u8 = 5;
 const FAILED: u8 = 6;
 const NAMESPACES_READY: u8 = 7;
+const BEGUN: u8 = 8;
 
 /// Longest message; a longer detail is cut. Below PIPE_BUF, so that a pipe
 /// takes it whole.
@@ -77,6 +82,16 @@ impl ChildEnd {
             (0, _) => Err(SyscallError::new("recvmsg", "maker is gone", Errno::EPIPE)),
             _ => Ok(()),
         }
+    }
+
+    /// Drops the copies, and says so: the maker's, which are the last then,
+    /// take long to drop.
+    pub(super) fn begun(&self, view_mounts: ViewMounts) -> Result<(), SyscallError> {
+        if view_mounts.is_empty() {
+            return Ok(());
+        }
+        drop(view_mounts);
+        self.send(&[BEGUN], &[])
     }
 
     /// Hands the rest of the work to another process.
@@ -157,6 +172,7 @@ fn decode(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Message> {
     let mut fds = fds.into_iter();
     let (&kind, rest) = bytes.split_first()?;
     Some(match kind {
+        BEGUN => Message::Begun,
         NEEDS_MAPPINGS => Message::NeedsMappings,
         NAMESPACES_READY => Message::NamespacesReady,
         CONTINUED => Message::Continued {

@@ -21,6 +21,7 @@ use super::procfs::ProcDir;
 use super::terminal::{self, Streams};
 use crate::rootfs::RootfsPlan;
 use crate::sys::exec::execve;
+use crate::sys::exec_view::ViewMounts;
 use crate::sys::process::{self, Clone, CloneArgs, CloneFlags};
 use crate::sys::{SyscallError, fd, netif, prctl};
 
@@ -95,8 +96,13 @@ pub(in super::super) struct ExecPlan<'a> {
 }
 
 /// Runs the container's first process.
-pub(in super::super) fn run_init(mut plan: InitPlan, entrance: &Entrance, channel: &ChildEnd) -> ! {
-    match set_up_init(&mut plan, entrance, channel) {
+pub(in super::super) fn run_init(
+    mut plan: InitPlan,
+    entrance: &Entrance,
+    channel: &ChildEnd,
+    view_mounts: ViewMounts,
+) -> ! {
+    match set_up_init(&mut plan, entrance, channel, view_mounts) {
         Ok(program) => {
             if wait_at_gate(&entrance.gate) {
                 let error = leave_for(&plan, &program);
@@ -109,8 +115,12 @@ pub(in super::super) fn run_init(mut plan: InitPlan, entrance: &Entrance, channe
 }
 
 /// Runs a process in an existing container.
-pub(in super::super) fn run_exec(plan: &ExecPlan, channel: &ChildEnd) -> ! {
-    let error = match set_up_exec(plan, channel) {
+pub(in super::super) fn run_exec(
+    plan: &ExecPlan,
+    channel: &ChildEnd,
+    view_mounts: ViewMounts,
+) -> ! {
+    let error = match set_up_exec(plan, channel, view_mounts) {
         Ok(program) => program.execute(plan.process),
         Err(error) => error,
     };
@@ -118,7 +128,12 @@ pub(in super::super) fn run_exec(plan: &ExecPlan, channel: &ChildEnd) -> ! {
     process::exit_now(1)
 }
 
-fn set_up_init(plan: &mut InitPlan, entrance: &Entrance, channel: &ChildEnd) -> Step<Program> {
+fn set_up_init(
+    plan: &mut InitPlan,
+    entrance: &Entrance,
+    channel: &ChildEnd,
+    view_mounts: ViewMounts,
+) -> Step<Program> {
     Stage::JoinCgroup.reach()?;
     let proc = prepare(&entrance.join_cgroups)?;
     Stage::Rlimits.reach()?;
@@ -140,6 +155,7 @@ fn set_up_init(plan: &mut InitPlan, entrance: &Entrance, channel: &ChildEnd) -> 
             .request_hooks()
             .map_err(|error| StepError::call(Stage::UnshareNamespaces, &error))?;
     }
+    channel.begun(view_mounts).map_err(|error| StepError::call(Stage::Network, &error))?;
     name_machine(plan)?;
     join_keyring(&plan.process)?;
     let streams = enter_rootfs(plan, channel)?;
@@ -164,7 +180,8 @@ fn set_up_init(plan: &mut InitPlan, entrance: &Entrance, channel: &ChildEnd) -> 
     Ok(program)
 }
 
-fn set_up_exec(plan: &ExecPlan, channel: &ChildEnd) -> Step<Program> {
+fn set_up_exec(plan: &ExecPlan, channel: &ChildEnd, view_mounts: ViewMounts) -> Step<Program> {
+    channel.begun(view_mounts).map_err(|error| StepError::call(Stage::JoinCgroup, &error))?;
     let proc = prepare(plan.join_cgroups)?;
     if let Some(cpus) = plan.cpus {
         placement::run_on(cpus).map_err(|error| StepError::call(Stage::Scheduler, &error))?;

@@ -235,6 +235,7 @@ fn start(state_root: &Path) -> (OwnedFd, i32, u64) {
         gate: Gate::Fifo,
         cgroup_driver: CgroupDriver::Cgroupfs,
         owner: None,
+        view_mounts: crate::sys::exec_view::ViewMounts::default(),
     };
     let created = container::create(options).expect("create");
     container::start(state_root, &id()).expect("start");

@@ -12,6 +12,7 @@ use crate::container::{Console, ExecOptions, Stdio};
 use crate::model::{ErrorKind, ExitStatus, Signal};
 use crate::supervisor::control::protocol::{ExecOrder, Reply};
 use crate::supervisor::token::{ClientId, RunId, Token};
+use crate::sys::exec_view::ViewMounts;
 use crate::sys::process::pidfd_send_signal;
 
 /// A reply that waits to be sent.
@@ -87,6 +88,7 @@ impl Driver {
             preserve_fds: 0,
             cgroup: None,
             ignore_paused: false,
+            view_mounts: ViewMounts::default(),
         };
         let executing = target.begin(options).map_err(|error| Refused::new(error.kind(), error))?;
         let id = self.tasks.reserve();

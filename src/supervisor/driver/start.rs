@@ -22,6 +22,7 @@ use crate::model::status::LinuxUser;
 use crate::supervisor::log::file::LogFile;
 use crate::supervisor::log::pump::ContainerLog;
 use crate::supervisor::token::{RunId, Token};
+use crate::sys::exec_view::ViewMounts;
 use crate::sys::{SyscallError, fd};
 
 /// The ends of a container's standard streams.
@@ -103,6 +104,7 @@ impl Driver {
             gate: Gate::Held,
             cgroup_driver: container::CgroupDriver::Cgroupfs,
             owner: Some(plan.uid.clone()),
+            view_mounts: ViewMounts::default(),
         };
         // Here the kubelet's "create" ends and its "start" begins: what fails
         // from now on is a container that could not be run.
