@@ -1,8 +1,13 @@
 //! Limits of pods, proven by what they do to the containers.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::limits_oci::{BURN, burnt};
+use crate::pod_crash::pids_in_cgroup;
 use crate::pod_life::shell_pod;
 use crate::support::{FIXTURE_IMAGE, World, has_controllers, has_v2_controllers, skip};
 
@@ -155,4 +160,127 @@ fn huge_pages_of_a_pod_are_held_to_its_limit() {
     assert!(!log.contains("touched 8388608"), "{log}");
     world.podrt(&["delete", "pod", "huge"]).ok();
     world.assert_clean();
+}
+
+/// A file of a cgroup, without its line's end.
+fn value(folder: &Path, name: &str) -> String {
+    let text = fs::read_to_string(folder.join(name));
+    text.unwrap_or_else(|e| panic!("{}: {name}: {e}", folder.display())).trim().to_owned()
+}
+
+/// The cgroups of a pod and of its container `c`, by where that says it is.
+fn cgroups(world: &World, pod: &str, container: &str) -> [PathBuf; 2] {
+    let uid = world.pod(pod)["metadata"]["uid"].as_str().expect("uid").to_owned();
+    let inside = pids_in_cgroup(&format!("{uid}.{container}."));
+    let pid = inside.first().expect("a process");
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("cgroup");
+    let path = text.trim().strip_prefix("0::/").expect("version 2");
+    let own = Path::new("/sys/fs/cgroup").join(path);
+    [own.parent().expect("the pod's").to_owned(), own]
+}
+
+/// Two containers with these resources; empty text for none.
+fn pod_with(name: &str, resources: [&str; 2]) -> String {
+    let [a, b] = resources.map(|text| format!("resources: {{ {text} }}"));
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{ name: {name} }}\nspec:\n  \
+         terminationGracePeriodSeconds: 1\n  containers:\n    \
+         - {{ name: a, image: {FIXTURE_IMAGE}, command: [sleep, '1000'], {a} }}\n    \
+         - {{ name: b, image: {FIXTURE_IMAGE}, command: [sleep, '1000'], {b} }}\n"
+    )
+}
+
+#[test]
+fn requests_and_limits_become_the_values_that_a_kubelet_and_its_runtime_set() {
+    let name = "requests_and_limits_become_the_values_that_a_kubelet_and_its_runtime_set";
+    if !has_v2_controllers(name, &["cpu", "memory"]) {
+        return;
+    }
+    let world = World::with_fixture();
+    // For each pod: its level, then weight, cpu.max and memory.max of the pod
+    // and of its containers.
+    let half = "limits: { cpu: 500m, memory: 64Mi }";
+    let table = [
+        (
+            "guaranteed",
+            [half, half],
+            "podrt",
+            ["39", "100000 100000", "134217728"],
+            [["59", "50000 100000", "67108864"], ["59", "50000 100000", "67108864"]],
+        ),
+        (
+            "burstable",
+            ["requests: { cpu: 500m, memory: 64Mi }, limits: { cpu: 1, memory: 128Mi }", half],
+            "burstable",
+            ["39", "150000 100000", "201326592"],
+            [["59", "100000 100000", "134217728"], ["59", "50000 100000", "67108864"]],
+        ),
+        (
+            "partly",
+            ["requests: { cpu: 100m }, limits: { cpu: 1500m }", "requests: { cpu: 10m }"],
+            "burstable",
+            ["5", "max 100000", "max"],
+            [["17", "150000 100000", "max"], ["4", "max 100000", "max"]],
+        ),
+        (
+            "least",
+            ["limits: { cpu: 1m, memory: 32Mi }", "limits: { cpu: 1, memory: 32Mi }"],
+            "podrt",
+            ["40", "100100 100000", "67108864"],
+            [["1", "1000 100000", "33554432"], ["100", "100000 100000", "33554432"]],
+        ),
+        (
+            "besteffort",
+            ["", ""],
+            "besteffort",
+            ["1", "max 100000", "max"],
+            [["1", "max 100000", "max"], ["1", "max 100000", "max"]],
+        ),
+    ];
+    let names = ["cpu.weight", "cpu.max", "memory.max"];
+    for (name, resources, level, of_pod, of_containers) in table {
+        world.run_pod(&pod_with(name, resources), &["-d", "--network=none"]).ok();
+        for (container, wanted) in ["a", "b"].into_iter().zip(of_containers) {
+            let [pod, own] = cgroups(&world, name, container);
+            let level_of_pod = pod.parent().and_then(Path::file_name).expect("a level");
+            assert_eq!(level_of_pod, level, "{name}");
+            assert_eq!(names.map(|file| value(&pod, file)), of_pod, "{name}");
+            assert_eq!(names.map(|file| value(&own, file)), wanted, "{name}: {container}");
+            assert_eq!(value(&own, "memory.oom.group"), "1");
+            if own.join("memory.swap.max").exists() {
+                assert_eq!(value(&own, "memory.swap.max"), "0");
+            }
+        }
+        let uid = world.pod(name)["metadata"]["uid"].as_str().expect("uid").to_owned();
+        let [pod, _] = cgroups(&world, name, "a");
+        let entries = fs::read_dir(&pod).expect("the pod's").flatten();
+        let pause = entries.map(|entry| entry.path()).find(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.strip_prefix(&uid).is_some_and(|rest| rest.matches('.').count() == 1)
+        });
+        assert_eq!(value(&pause.expect("the sandbox's"), "cpu.weight"), "1");
+    }
+    assert_eq!(value(Path::new("/sys/fs/cgroup/podrt/besteffort"), "cpu.weight"), "1");
+    let burstable = Path::new("/sys/fs/cgroup/podrt/burstable");
+    wait_for_sum(burstable, "cpu.weight");
+    world.podrt(&["delete", "pod", "partly", "--now"]).ok();
+    wait_for_sum(burstable, "cpu.weight");
+    world.podrt(&["delete", "pods", "--all", "--now"]).ok();
+    world.assert_clean();
+}
+
+/// Other tests' pods come and go there too.
+fn wait_for_sum(level: &Path, file: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let pods = fs::read_dir(level).expect("pods").flatten().map(|entry| entry.path());
+        let weight =
+            |pod: PathBuf| fs::read_to_string(pod.join(file)).ok()?.trim().parse::<u64>().ok();
+        let sum: u64 = pods.filter_map(weight).sum();
+        if value(level, file) == sum.to_string() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{sum} is not {}", value(level, file));
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -21,6 +21,7 @@ mod limits_v2;
 mod oom;
 mod processes;
 mod remove;
+mod share;
 mod stats;
 pub mod systemd;
 #[cfg(test)]
@@ -33,4 +34,5 @@ pub use group::{Cgroup, Entry};
 pub use hierarchy::{Hierarchy, is_on_v2};
 pub use limits::weight_of_shares;
 pub use oom::OomWatch;
+pub use share::LevelShare;
 pub use stats::{BlkioStats, CpuStats, HugetlbStats, MemoryStats, PidsStats, Stats};

@@ -117,7 +117,11 @@ fn container_ids(plan: &PodPlan) -> Result<Vec<ContainerId>> {
 fn remove_cgroup(path: &str) -> Result<()> {
     let group = Cgroup::at(path)?;
     group.kill()?;
-    Ok(group.remove_up_to("/podrt")?)
+    group.remove_up_to("/podrt")?;
+    if let Err(error) = crate::sandbox::settle_level(path) {
+        tracing::warn!(%error, "cannot weigh the level of the pod, ignoring");
+    }
+    Ok(())
 }
 
 /// The place is free when this returns; what was in it goes meanwhile, with
