@@ -101,10 +101,6 @@ fn create_and_replace_tell_what_is_there_and_what_is_not() {
         world.podrt(&["replace", "-f", &file]).error(1),
         format!("podrt: error when replacing {file:?}: pods \"web\" not found")
     );
-    assert_eq!(
-        world.podrt(&["create", "configmap", "c", "--from-literal=a=b"]).error(1),
-        "podrt: create configmap is not supported yet: write a manifest and use create -f"
-    );
     assert_eq!(world.podrt(&["create", "-f", &file]).ok(), "pod/web created\n");
     assert_eq!(
         world.podrt(&["create", "-f", &file]).error(1),
@@ -238,4 +234,82 @@ fn a_watch_prints_what_is_there_and_then_every_change() {
     assert!(next().starts_with("cm   2"), "changed");
     world.podrt(&["delete", "cm", "cm"]).ok();
     assert!(next().starts_with("cm   2"), "gone");
+}
+
+#[test]
+fn config_maps_and_secrets_are_made_of_literals_files_and_lines() {
+    let world = World::with_fixture();
+    let file = world.file("app.conf", "a = 1\n");
+    let env = world.file("lines.env", "# none\nA=b c\n\nC=\n");
+    let (file, env) = (file.to_string_lossy(), env.to_string_lossy());
+    let from_file = format!("--from-file={file}");
+    let renamed = format!("--from-file=other={file}");
+    let args = ["create", "configmap", "cm", &from_file, &renamed, "--from-literal=k=v=w"];
+    assert_eq!(world.podrt(&args).ok(), "configmap/cm created\n");
+    assert_eq!(
+        world.podrt(&args).error(1),
+        "podrt: failed to create configmap: configmaps \"cm\" already exists"
+    );
+    let show = |kind: &str, name: &str| -> serde_json::Value {
+        let text = world.podrt(&["get", kind, name, "-o", "json"]).ok();
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let data = serde_json::json!({"app.conf": "a = 1\n", "other": "a = 1\n", "k": "v=w"});
+    assert_eq!(show("configmap", "cm")["data"], data);
+    let env = format!("--from-env-file={env}");
+    let args = ["create", "secret", "generic", "s", &env, "--type=example.com/kind"];
+    assert_eq!(world.podrt(&args).ok(), "secret/s created\n");
+    let secret = show("secret", "s");
+    assert_eq!(secret["data"], serde_json::json!({"A": "YiBj", "C": ""}));
+    assert_eq!(secret["type"], "example.com/kind");
+
+    let manifest = shell_pod("reads", "Never", "echo $A $(cat /cm/k)")
+        + "      envFrom: [ { secretRef: { name: s } } ]
+      volumeMounts: [ { name: cm, mountPath: /cm } ]
+  volumes: [ { name: cm, configMap: { name: cm } } ]
+";
+    world.run_pod(&manifest, &[]).ok();
+    assert_eq!(world.podrt(&["logs", "reads"]).ok(), "b c v=w\n");
+    world.podrt(&["delete", "pod", "reads"]).ok();
+    world.podrt(&["delete", "configmap/cm", "secret/s"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn what_create_would_make_is_printed_and_not_made() {
+    let world = World::with_fixture();
+    let args = ["create", "cm", "cm", "--from-literal=a=b", "--dry-run=client", "-o", "yaml"];
+    let yaml = "apiVersion: v1\ndata:\n  a: b\nkind: ConfigMap\nmetadata:\n  name: cm\n";
+    assert_eq!(world.podrt(&args).ok(), yaml);
+    assert_eq!(
+        world.podrt(&[&args[..], &["-n", "x"]].concat()).ok(),
+        format!("{yaml}  namespace: x\n")
+    );
+    assert_eq!(world.podrt(&["get", "configmaps", "-A"]).ok(), "");
+    let dry = ["create", "namespace", "n", "--dry-run=client"];
+    assert_eq!(world.podrt(&dry).ok(), "namespace/n created (dry run)\n");
+    assert_eq!(world.podrt(&["create", "ns", "n"]).ok(), "namespace/n created\n");
+    assert_eq!(
+        world.podrt(&["create", "ns", "n"]).error(1),
+        "podrt: namespaces \"n\" already exists"
+    );
+    let hashed = ["create", "configmap", "one", "--append-hash", "-o", "name"];
+    let name = world.podrt(&hashed).ok();
+    assert_eq!(name.trim().len(), "configmap/one-0123456789".len(), "{name}");
+    let refused = |args: &[&str], text: &str| {
+        assert_eq!(world.podrt(&[&["create"], args].concat()).error(1), format!("podrt: {text}"));
+    };
+    refused(&["secret", "generic"], "exactly one NAME is required, got 0");
+    refused(
+        &["configmap", "x", "--from-file=/no/such"],
+        "error reading /no/such: no such file or directory",
+    );
+    refused(
+        &["configmap", "x", "--from-literal=a=b", "--from-env-file=/dev/null"],
+        "from-env-file cannot be combined with from-file or from-literal",
+    );
+    refused(&["quota", "x"], "create quota is not supported: write a manifest and use create -f");
+    world.podrt(&["delete", "namespace", "n"]).ok();
+    world.podrt(&["delete", name.trim()]).ok();
+    world.assert_clean();
 }

@@ -22,6 +22,8 @@ Pods:
   run NAME --image=IMG  Run an image in a pod of one container (-it for a terminal)
   apply -f FILE         Make objects what their manifests say
   create -f, replace -f Make new objects; replace those that are there
+  create TYPE NAME      Make a configmap, secret generic or namespace
+                        (--from-literal, --from-file, --from-env-file)
   get TYPE [NAME...]    Show pods, configmaps, secrets, events, ... (-w; -o json|yaml|wide|
                         name|jsonpath=|custom-columns=)
   describe pod [NAME]   Show all about a pod

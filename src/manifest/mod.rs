@@ -35,3 +35,4 @@ pub use object::{
 pub use plan::{PlanOptions, plan};
 pub use static_pod::{NoStaticPod, StaticSource, static_pod};
 pub use types::ObjectMeta;
+pub use validate::config_key_problems;

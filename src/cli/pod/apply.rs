@@ -8,6 +8,7 @@ use crate::manifest::{self, Object};
 use crate::model::{PodKey, Roots, Timestamp};
 
 use super::args::{ApplyArgs, CreateArgs, ReplaceArgs};
+use super::create;
 use super::delete::{self, How};
 use super::source::{self, Given};
 use super::types::ResourceType;
@@ -28,20 +29,26 @@ pub fn apply(args: &ApplyArgs, roots: &Roots, now: Timestamp) -> Result<(), CliE
     })
 }
 
-/// Runs `create -f`.
+/// Runs `create`, of a type and a name or with `-f`.
 ///
 /// # Errors
 /// As for [`apply`].
 pub fn create(args: &CreateArgs, roots: &Roots, now: Timestamp) -> Result<(), CliError> {
-    if let Some(kind) = args.what.first() {
-        return Err(CliError::Refused(format!(
-            "create {kind} is not supported yet: write a manifest and use create -f"
-        )));
+    match (args.what.is_empty(), args.files.names.is_empty()) {
+        (false, true) => return create::named(args, roots, now),
+        (false, false) => {
+            return Err(CliError::Refused(format!("Unexpected args: [{}]", args.what.join(" "))));
+        }
+        (true, _) => {}
     }
     let writer = Writer::new(roots, now);
+    let dry = create::dry_run(args)?;
     each(source::objects(&args.files, &args.scope)?, &args.output, |Given { file, mut object }| {
         if args.save_config {
             save_config(&mut object);
+        }
+        if let Some(said) = dry {
+            return Ok((object.to_json(), said));
         }
         let created = writer.create(object).map_err(|e| doing("creating", &file, e))?;
         Ok((created, "created"))
@@ -189,7 +196,7 @@ fn last_applied(configuration: &Value) -> String {
     format!("{configuration}\n")
 }
 
-fn save_config(object: &mut Object) {
+pub(super) fn save_config(object: &mut Object) {
     let text = last_applied(&configuration(object));
     object.metadata_mut().annotations.insert(LAST_APPLIED.to_owned(), text);
 }

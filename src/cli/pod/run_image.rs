@@ -43,7 +43,7 @@ pub fn run(args: &RunImageArgs, roots: &Roots, now: Timestamp) -> Result<u8, Cli
     super::attach::to_new(args, roots, &made)
 }
 
-fn print(output: &Output, object: &Value, verb: &str) -> Result<(), CliError> {
+pub(super) fn print(output: &Output, object: &Value, verb: &str) -> Result<(), CliError> {
     if output.is_table() {
         println!("{} {verb}", full_name(object));
     } else {
@@ -53,7 +53,7 @@ fn print(output: &Output, object: &Value, verb: &str) -> Result<(), CliError> {
 }
 
 /// The manifest was made here: its lines say nothing to the user.
-fn without_place(text: &str) -> String {
+pub(super) fn without_place(text: &str) -> String {
     let lines = text.lines().map(|line| match line.rfind(" (pod.json:") {
         Some(at) => &line[..at],
         None => line,

@@ -17,6 +17,7 @@ mod volume;
 mod warnings;
 
 pub(super) use check::Check;
+pub use names::config_key as config_key_problems;
 pub(super) use objects::{config_map, kept_object, secret};
 pub(super) use pod::{APPARMOR_CONTAINER, pod};
 pub(super) use resources::{aggregate_requests, hugepage_size, is_extended_resource};

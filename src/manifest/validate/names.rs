@@ -166,8 +166,8 @@ pub(super) fn label_value(text: &str) -> Vec<String> {
     broken
 }
 
-/// A key of a `ConfigMap` or `Secret`.
-pub(super) fn config_key(text: &str) -> Vec<String> {
+/// What is wrong with a key of a `ConfigMap` or `Secret`.
+pub fn config_key(text: &str) -> Vec<String> {
     let mut broken = Vec::new();
     if text.len() > MAX_SUBDOMAIN {
         broken.push(no_more_than(MAX_SUBDOMAIN));

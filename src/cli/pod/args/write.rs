@@ -33,11 +33,30 @@ pub struct ApplyArgs {
 #[derive(Debug, Parser)]
 #[command(name = "podrt create", no_binary_name = true)]
 pub struct CreateArgs {
-    /// A type and a name are not understood yet: write a manifest
-    #[arg(hide = true, allow_hyphen_values = true)]
+    /// configmap NAME, secret generic NAME or namespace NAME, without a manifest
+    #[arg(value_name = "TYPE NAME")]
     pub what: Vec<String>,
     #[command(flatten)]
     pub files: Files,
+    /// A key and its value (KEY=VALUE)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub from_literal: Vec<String>,
+    /// A file, with its name for a key if none is given ([KEY=]FILE), or all
+    /// files of a folder
+    #[arg(long, value_name = "FILE")]
+    pub from_file: Vec<String>,
+    /// A file of lines NAME=VALUE
+    #[arg(long, value_name = "FILE")]
+    pub from_env_file: Vec<String>,
+    /// A secret's type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub secret_type: Option<String>,
+    /// Append a hash of the contents to the name
+    #[arg(long)]
+    pub append_hash: bool,
+    /// client: only print what would be made
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "client")]
+    pub dry_run: Option<String>,
     /// Remember the manifests for a later apply
     #[arg(long)]
     pub save_config: bool,
