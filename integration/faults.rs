@@ -12,6 +12,7 @@ use podrt::sys::fault::{FAIL, HIT, KILL, Point, VARIABLE};
 use serde_json::json;
 
 use crate::pod_life::shell_pod;
+use crate::support::machine::{Picture, alone};
 use crate::support::{Bundle, FIXTURE_IMAGE, Ran, World, fixture_rootfs, run, skip};
 
 /// The points of `first..=last`, in the order of the enum.
@@ -19,13 +20,15 @@ fn points(first: Point, last: Point) -> impl Iterator<Item = Point> {
     Point::ALL[first as usize..=last as usize].iter().copied()
 }
 
-/// A build without fault points tests nothing.
-fn has_faults(test: &str) -> bool {
+/// True where the test is to go on: on a machine of its own, all of which can
+/// be compared. A build without fault points tests nothing.
+#[track_caller]
+fn begins(test: &str) -> bool {
     let has = std::env::var_os("PODRT_TEST_BIN").is_none() && cfg!(debug_assertions);
     if !has {
         skip(test, "release executables have no fault points");
     }
-    has
+    has && alone(&format!("faults::{test}"))
 }
 
 /// One armed point.
@@ -66,23 +69,50 @@ impl std::fmt::Display for Fault {
     }
 }
 
-/// Both ways of interfering at each of `points`; all that goes wrong is told.
-fn each(world: &World, points: impl Iterator<Item = Point>, scenario: impl Fn(&Fault)) {
+/// Both ways of interfering at each of `points`; after each the machine is as
+/// it was, and so it is after `next`, which works.
+fn each(
+    world: &World,
+    points: impl Iterator<Item = Point>,
+    scenario: impl Fn(&Fault),
+    next: impl Fn(),
+) {
+    round(world, points, &[FAIL, KILL], scenario, next);
+}
+
+fn round(
+    world: &World,
+    points: impl Iterator<Item = Point>,
+    modes: &[u8],
+    scenario: impl Fn(&Fault),
+    next: impl Fn(),
+) {
+    let begin = Picture::of_all(world).without_files();
+    next();
+    // Once nothing runs any more, the files that are there stay.
+    begin.await_again("the first round", || Picture::of(world).without_files());
+    let before = Picture::of(world);
     for point in points {
-        for mode in [FAIL, KILL] {
+        for &mode in modes {
             let fault = Fault::arm(world, point, mode);
             // The name of the point is what a panic inside lacks.
             eprintln!("{fault}");
             scenario(&fault);
             fault.assert_hit();
-            world.assert_clean();
+            before.await_again(&fault.to_string(), || Picture::of(world));
+            next();
+            before.await_again(&format!("what came after {fault}"), || Picture::of(world));
         }
     }
+    world.assert_clean();
+    // The bridge too; images and locks are files that stay.
+    begin.await_again("all of it", || Picture::of_all(world).without_files());
 }
 
 #[test]
 fn a_create_that_fails_or_dies_at_any_stage_leaves_nothing_that_delete_does_not_take() {
-    if !has_faults("a_create_that_fails_or_dies_at_any_stage") {
+    if !begins("a_create_that_fails_or_dies_at_any_stage_leaves_nothing_that_delete_does_not_take")
+    {
         return;
     }
     let world = World::new();
@@ -91,7 +121,11 @@ fn a_create_that_fails_or_dies_at_any_stage_leaves_nothing_that_delete_does_not_
     bundle.config["process"]["oomScoreAdj"] = json!(500);
     let path = bundle.write();
     let create = points(Point::ClaimState, Point::Gate);
-    each(&world, create, |fault| {
+    let next = || {
+        world.podrt(&["create", "-b", &path, &id]).ok();
+        world.podrt(&["delete", "--force", &id]).ok();
+    };
+    let fails = |fault: &Fault| {
         let ran = fault.podrt(&world, &["create", "-b", &path, &id]);
         assert_ne!(ran.code, 0, "{fault}: {ran:?}");
         if fault.mode == FAIL {
@@ -99,94 +133,83 @@ fn a_create_that_fails_or_dies_at_any_stage_leaves_nothing_that_delete_does_not_
             world.assert_clean();
         }
         world.podrt(&["delete", "--force", &id]).ok();
-        world.assert_clean();
-        world.podrt(&["create", "-b", &path, &id]).ok();
-        world.podrt(&["delete", "--force", &id]).ok();
-    });
+    };
+    each(&world, create, fails, next);
 }
 
 #[test]
 fn a_start_that_fails_or_dies_is_told_and_leaves_a_container_that_can_be_deleted() {
-    if !has_faults("a_start_that_fails_or_dies_is_told") {
+    if !begins("a_start_that_fails_or_dies_is_told_and_leaves_a_container_that_can_be_deleted") {
         return;
     }
     let world = World::new();
     let id = world.name("c");
     let path = Bundle::new(&world, "b", &["true"]).write();
-    each(&world, points(Point::StartContainerHooks, Point::Exec), |fault| {
+    let next = || {
+        world.podrt(&["run", "-b", &path, &id]).ok();
+    };
+    let fails = |fault: &Fault| {
         fault.podrt(&world, &["create", "-b", &path, &id]).ok();
         let ran = fault.podrt(&world, &["start", &id]);
         if fault.mode == FAIL {
             assert!(ran.error(1).contains("fault("), "{fault}");
         }
         world.podrt(&["delete", "--force", &id]).ok();
-    });
+    };
+    each(&world, points(Point::StartContainerHooks, Point::Exec), fails, next);
 }
 
 #[test]
 fn an_image_that_is_not_committed_is_not_there_and_the_next_import_works() {
-    if !has_faults("an_image_that_is_not_committed_is_not_there") {
+    if !begins("an_image_that_is_not_committed_is_not_there_and_the_next_import_works") {
         return;
     }
     let world = World::new();
     let rootfs = fixture_rootfs().to_string_lossy().into_owned();
     let import = ["image", "import", &rootfs, FIXTURE_IMAGE];
-    each(&world, points(Point::UnpackLayer, Point::PutImageName), |fault| {
+    let next = || {
+        world.podrt(&import).ok();
+        let ran = world.run_pod(&shell_pod("after", "Never", "echo works"), &["--rm"]);
+        assert!(ran.stdout.contains("works") && ran.code == 0, "{ran:?}");
+        world.podrt(&["image", "rm", FIXTURE_IMAGE]).ok();
+        world.podrt(&["image", "prune"]).ok();
+    };
+    let fails = |fault: &Fault| {
         let ran = fault.podrt(&world, &import);
         assert_ne!(ran.code, 0, "{fault}: {ran:?}");
         let listed = world.podrt(&["image", "list"]).ok();
         assert!(!listed.contains("podrt.local/fixture"), "{fault}: {listed}");
-        world.podrt(&import).ok();
-        let ran = world.run_pod(&shell_pod("after", "Never", "echo works"), &["--rm"]);
-        assert!(ran.ok().contains("works"), "{fault}");
-        world.podrt(&["image", "rm", FIXTURE_IMAGE]).ok();
         world.podrt(&["image", "prune"]).ok();
-        let left = files_below(&world.data_root().join("images"), &["layers", "blobs", "tmp"]);
-        assert!(left.is_empty(), "{fault}: {left:?}");
-    });
-}
-
-/// What lies in these folders of the image store, at any depth, but folders.
-fn files_below(store: &std::path::Path, folders: &[&str]) -> Vec<PathBuf> {
-    let mut left = Vec::new();
-    let mut todo: Vec<_> = folders.iter().map(|name| store.join(name)).collect();
-    while let Some(folder) = todo.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => todo.push(entry.path()),
-                _ => left.push(entry.path()),
-            }
-        }
-    }
-    left
+    };
+    each(&world, points(Point::UnpackLayer, Point::PutImageName), fails, next);
 }
 
 #[test]
 fn a_pods_start_that_fails_or_dies_anywhere_is_taken_up_or_can_be_deleted() {
-    if !has_faults("a_pods_start_that_fails_or_dies_anywhere") {
+    if !begins("a_pods_start_that_fails_or_dies_anywhere_is_taken_up_or_can_be_deleted") {
         return;
     }
     let world = World::with_fixture();
     let all = points(Point::SandboxCgroup, Point::SetUpVolume)
         .chain(points(Point::ClaimPod, Point::CommitStatus))
         .filter(|point| !matches!(point, Point::StopSandbox | Point::ReleaseAddress));
-    each(&world, all, |fault| pod_round(&world, fault));
+    each(&world, all, |fault| pod_round(&world, fault), || runs_a_pod(&world));
 }
 
 #[test]
 fn a_containers_start_in_a_pod_that_fails_or_dies_is_seen_and_can_be_deleted() {
-    if !has_faults("a_containers_start_in_a_pod_that_fails_or_dies") {
+    if !begins("a_containers_start_in_a_pod_that_fails_or_dies_is_seen_and_can_be_deleted") {
         return;
     }
     let world = World::with_fixture();
     let some = [Point::MakeCgroup, Point::CloneInit, Point::FinishContainer, Point::Rootfs];
     let some = some.into_iter().chain([Point::Gate, Point::Exec]);
-    each(&world, some, |fault| pod_round(&world, fault));
+    each(&world, some, |fault| pod_round(&world, fault), || runs_a_pod(&world));
 }
 
 #[test]
 fn a_pods_end_that_fails_or_dies_anywhere_is_finished_nevertheless() {
-    if !has_faults("a_pods_end_that_fails_or_dies_anywhere") {
+    if !begins("a_pods_end_that_fails_or_dies_anywhere_is_finished_nevertheless") {
         return;
     }
     let world = World::with_fixture();
@@ -197,17 +220,17 @@ fn a_pods_end_that_fails_or_dies_anywhere_is_finished_nevertheless() {
         Point::FinishPod,
         Point::LeaveShimsCgroup,
     ];
-    each(&world, end.into_iter(), |fault| pod_round(&world, fault));
+    each(&world, end.into_iter(), |fault| pod_round(&world, fault), || runs_a_pod(&world));
 }
 
 #[test]
 fn a_pod_whose_shim_dies_while_it_ends_by_itself_runs_nothing_again() {
-    if !has_faults("a_pod_whose_shim_dies_while_it_ends_by_itself") {
+    if !begins("a_pod_whose_shim_dies_while_it_ends_by_itself_runs_nothing_again") {
         return;
     }
     let world = World::with_fixture();
-    for point in [Point::StopSandbox, Point::ReleaseAddress, Point::TearDownVolumes] {
-        let fault = Fault::arm(&world, point, KILL);
+    let points = [Point::StopSandbox, Point::ReleaseAddress, Point::TearDownVolumes];
+    let ends = |fault: &Fault| {
         let init = format!(
             "  initContainers: [ {{ name: init, image: {FIXTURE_IMAGE}, command: [echo, once] }} ]
   containers:"
@@ -215,17 +238,16 @@ fn a_pod_whose_shim_dies_while_it_ends_by_itself_runs_nothing_again() {
         let manifest = shell_pod("own", "OnFailure", "echo done");
         let file = world.file("own.yaml", &manifest.replace("  containers:", &init));
         let ran = fault.podrt(&world, &["run", &file.to_string_lossy()]).ok();
-        fault.assert_hit();
         assert_eq!(ran.matches("once").count(), 1, "{fault}: {ran}");
         let pod = world.pod("own");
         assert_eq!(pod["status"]["phase"], "Succeeded");
         assert_eq!(pod["status"]["initContainerStatuses"][0]["restartCount"], 0, "{fault}");
         world.podrt(&["delete", "pod", "own"]).ok();
-        world.assert_clean();
-    }
+    };
+    round(&world, points.into_iter(), &[KILL], ends, || runs_a_pod(&world));
 }
 
-/// Starts a pod, meets the fault, deletes the pod, and runs another.
+/// Starts a pod, meets the fault, and deletes the pod.
 fn pod_round(world: &World, fault: &Fault) {
     let script = "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done";
     let manifest = shell_pod("fault", "Always", script)
@@ -241,9 +263,11 @@ fn pod_round(world: &World, fault: &Fault) {
         }
     }
     world.podrt(&["delete", "pod", "fault", "--force", "--ignore-not-found"]).ok();
-    world.assert_clean();
-    let after = world.run_pod(&shell_pod("next", "Never", "echo works"), &["--rm"]);
-    assert!(after.stdout.contains("works") && after.code == 0, "{fault}: {after:?}");
+}
+
+fn runs_a_pod(world: &World) {
+    let ran = world.run_pod(&shell_pod("next", "Never", "echo works"), &["--rm"]);
+    assert!(ran.stdout.contains("works") && ran.code == 0, "{ran:?}");
 }
 
 /// Until the fault has struck, or (when it waits for the pod's end) the pod runs.

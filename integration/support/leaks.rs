@@ -11,7 +11,7 @@ pub fn find(dir: &Path, marks: &[String], root: &Path) -> Vec<String> {
     left.extend(mounts(&dir));
     left.extend(cgroups(Path::new("/sys/fs/cgroup"), marks, 0));
     left.extend(states(root));
-    left.extend(machine_records(&dir));
+    left.extend(machine_records(Path::new("/run/podrt-machine"), &dir));
     left
 }
 
@@ -43,6 +43,11 @@ fn processes(dir: &str, marks: &[String]) -> Vec<String> {
         if stat.rsplit(") ").next().is_some_and(|behind| behind.starts_with("Z 1 ")) {
             continue;
         }
+        let of_the_test = stat
+            .rsplit(") ")
+            .next()
+            .and_then(|behind| behind.split(' ').nth(1))
+            .is_some_and(|parent| parent == std::process::id().to_string());
         // The machine's, whosever pod was the last: it ends when the bridge has
         // been without a pod for a while, or another pod comes.
         if read("comm") == b"podrt-house\n" {
@@ -50,7 +55,11 @@ fn processes(dir: &str, marks: &[String]) -> Vec<String> {
         }
         let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
         let cgroup = String::from_utf8_lossy(&read("cgroup")).into_owned();
-        let ours = names(&command, dir) || marks.iter().any(|mark| names(&cgroup, mark));
+        let environment = String::from_utf8_lossy(&read("environ")).into_owned();
+        let ours = names(&command, dir)
+            // A command that the test itself still runs is no leftover.
+            || (!of_the_test && names(&environment, dir))
+            || marks.iter().any(|mark| names(&cgroup, mark));
         if ours {
             left.push(format!("process {name}: {command}"));
         }
@@ -58,7 +67,8 @@ fn processes(dir: &str, marks: &[String]) -> Vec<String> {
     left
 }
 
-fn mounts(dir: &str) -> Vec<String> {
+/// Lines of the mount table that name `dir`.
+pub fn mounts(dir: &str) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
     table.lines().filter(|line| names(line, dir)).map(|line| format!("mount {line}")).collect()
 }
@@ -107,11 +117,16 @@ fn pod_states(root: &Path) -> Vec<String> {
         .collect()
 }
 
-fn machine_records(dir: &str) -> Vec<String> {
-    let Ok(entries) = fs::read_dir("/run/podrt-machine") else { return Vec::new() };
-    entries
-        .flatten()
-        .filter(|entry| fs::read_to_string(entry.path()).is_ok_and(|text| names(&text, dir)))
-        .map(|entry| format!("machine record in {}", entry.path().display()))
-        .collect()
+/// Files of the machine's, at any depth, that name `dir`: an address that is
+/// still taken has one.
+fn machine_records(folder: &Path, dir: &str) -> Vec<String> {
+    let mut left = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            left.extend(machine_records(&entry.path(), dir));
+        } else if fs::read_to_string(entry.path()).is_ok_and(|text| names(&text, dir)) {
+            left.push(format!("machine record in {}", entry.path().display()));
+        }
+    }
+    left
 }

@@ -4,6 +4,8 @@
 mod bundle;
 mod https;
 mod leaks;
+pub mod machine;
+mod netfilter;
 mod skip;
 
 use std::cell::RefCell;
@@ -73,7 +75,9 @@ impl World {
     /// A podrt with empty roots.
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let tag = format!("t{}x{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let of = std::env::var(machine::VARIABLE);
+        let of = of.unwrap_or_else(|_| format!("t{}", std::process::id()));
+        let tag = format!("{of}x{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = tempfile::Builder::new().prefix(&format!("podrt-{tag}-")).tempdir();
         Self { dir: dir.expect("temporary folder"), tag, uids: RefCell::default() }
     }
@@ -234,13 +238,18 @@ impl World {
         }
     }
 
+    /// What is in the names of this world's things: its own and its pods'.
+    fn marks(&self) -> Vec<String> {
+        self.note_pods();
+        let uids = self.uids.borrow();
+        uids.iter().chain([&self.tag]).cloned().collect()
+    }
+
     /// Fails when anything of this world is left: processes, mounts, cgroups,
     /// container state, addresses.
     #[track_caller]
     pub fn assert_clean(&self) {
-        self.note_pods();
-        let mut marks: Vec<String> = self.uids.borrow().iter().cloned().collect();
-        marks.push(self.tag.clone());
+        let marks = self.marks();
         // What the kernel takes apart after the command returned (a dying
         // network namespace) has a second.
         let deadline = Instant::now() + Duration::from_secs(60);
