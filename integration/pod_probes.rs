@@ -152,6 +152,42 @@ fn a_command_that_takes_too_long_fails_and_one_that_is_not_there_counts_for_noth
 }
 
 #[test]
+fn what_answers_a_probe_without_end_is_timed_out_and_keeps_nobody_waiting() {
+    let world = World::with_fixture();
+    let port = endless_server();
+    let main = format!(
+        "name: main, IMAGE, command: [sleep, '1000'],
+        readinessProbe: {{ httpGet: {{ host: 127.0.0.1, port: {port} }}, periodSeconds: 1 }},
+        livenessProbe: {{ exec: {{ command: ['yes'] }}, periodSeconds: 1, failureThreshold: 100 }}"
+    );
+    world.run_pod(&pod_of("endless", "Always", 1, &[&main]), &["-d"]).ok();
+    let yes =
+        "main: Unhealthy Liveness probe failed: command timed out: \"yes\" timed out after 1s";
+    world.wait_event("endless", 5, yes);
+    let get = format!(
+        "main: Unhealthy Readiness probe failed: Get \"http://127.0.0.1:{port}/\": context \
+         deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+    );
+    world.wait_event("endless", 5, &get);
+    world.podrt(&["delete", "pod", "endless", "--now"]).ok();
+    world.assert_clean();
+}
+
+/// A server on the machine that goes on announcing an answer.
+fn endless_server() -> u16 {
+    use std::io::Write as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("address").port();
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let interim = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
+            std::thread::spawn(move || while connection.write_all(&interim).is_ok() {});
+        }
+    });
+    port
+}
+
+#[test]
 fn an_http_probe_goes_to_the_ports_name_and_reads_the_status() {
     let world = World::with_fixture();
     let web =

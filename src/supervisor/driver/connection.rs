@@ -20,6 +20,10 @@ use crate::sys::helper::run_program;
 use crate::sys::pipe::set_nonblocking;
 use crate::sys::tcp::begin_connect;
 
+/// Steps for one report of the kernel: a server that sends without end must not
+/// keep the loop from its deadlines.
+const STEPS: usize = 64;
+
 /// A line of `podrt-net`.
 const FAILURE_BYTES: usize = 1024;
 
@@ -147,9 +151,9 @@ impl Connection {
         Ok(Handed { process })
     }
 
-    /// Goes on as far as the kernel lets it.
+    /// Goes on as far as the kernel lets it, or for a while.
     pub fn step(&mut self) -> Step {
-        loop {
+        for _ in 0..STEPS {
             let state = std::mem::replace(&mut self.state, State::Knocking);
             let (next, step) = match state {
                 State::Knocking => match self.connected() {
@@ -171,6 +175,10 @@ impl Connection {
                 return step;
             }
         }
+        Step::Wait(match self.state {
+            State::Receiving { .. } => Interest::Read,
+            _ => Interest::Write,
+        })
     }
 
     fn send(&mut self, request: Vec<u8>, sent: usize, dialogue: Dialogue) -> (State, Option<Step>) {

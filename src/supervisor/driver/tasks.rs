@@ -177,6 +177,9 @@ fn open_null() -> Result<OwnedFd, SyscallError> {
         .map_err(|error| SyscallError::from_io("open", "/dev/null", &error))
 }
 
+/// Times that a stream is read for one report of the kernel: a whole pipe.
+const READS: usize = 16;
+
 impl Capture {
     /// Waits for output.
     ///
@@ -192,12 +195,14 @@ impl Capture {
         Ok(())
     }
 
-    /// Reads what is there; what is beyond the part that is kept is dropped, so
-    /// that the process does not wait for us.
+    /// Reads what is there, or a good piece of it: a process that writes without
+    /// end must not keep the loop from its deadlines. What is beyond the part
+    /// that is kept is dropped, so that the process does not wait for us.
     pub fn read(&mut self) {
         for (stream, bytes) in self.streams.iter_mut().zip(&mut self.bytes) {
             let mut buffer = [0; 4096];
-            while let Some(reader) = stream.as_ref() {
+            for _ in 0..READS {
+                let Some(reader) = stream.as_ref() else { break };
                 match nix::unistd::read(reader, &mut buffer) {
                     Ok(0) => *stream = None,
                     Ok(count) => {

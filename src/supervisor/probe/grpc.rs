@@ -38,6 +38,8 @@ const PRIORITY: u8 = 0x20;
 
 /// The largest frame: the peer is told of no larger one.
 const FRAME_BYTES: usize = 16 * 1024;
+/// Of a message: its head, and the field that says the status.
+const MESSAGE_BYTES: usize = 5 + 2;
 /// The only stream of the connection.
 const STREAM: u32 = 1;
 
@@ -182,7 +184,9 @@ impl Call {
             (GOAWAY, 0) => return Err("the server closes the connection".to_owned()),
             (RST_STREAM, STREAM) => return Err("the server closes the stream".to_owned()),
             (DATA, STREAM) => {
-                self.data.extend_from_slice(unpadded(flags, 0, payload).ok_or("bad padding")?);
+                let data = unpadded(flags, 0, payload).ok_or("bad padding")?;
+                let room = MESSAGE_BYTES.saturating_sub(self.data.len());
+                self.data.extend_from_slice(&data[..data.len().min(room)]);
                 return Ok(flags & END_STREAM != 0);
             }
             (HEADERS, STREAM) => {
@@ -355,6 +359,23 @@ mod tests {
         assert!(!call.is_greeted());
         assert_eq!(call.feed(&bytes), Fed::Send(want));
         assert!(call.is_greeted());
+    }
+
+    #[test]
+    fn a_message_without_end_is_not_kept() {
+        let mut call = Call::default();
+        let mut bytes = Vec::new();
+        frame(DATA, 0, STREAM, &[0, 0, 0, 0, 2, 8, 1], &mut bytes);
+        frame(DATA, 0, STREAM, &[0; FRAME_BYTES], &mut bytes);
+        for _ in 0..100 {
+            assert_eq!(call.feed(&bytes), Fed::Send(Vec::new()));
+        }
+        assert!(call.data.len() <= MESSAGE_BYTES, "{}", call.data.len());
+        let mut block = Vec::new();
+        hpack::encode("grpc-status", "0", &mut block);
+        let mut trailers = Vec::new();
+        frame(HEADERS, END_HEADERS | END_STREAM, STREAM, &block, &mut trailers);
+        assert_eq!(call.feed(&trailers), Fed::Done(Health::Serving));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use super::url::Url;
 const BODY_BYTES: usize = 10 * 1024;
 /// More than any server's headers.
 const HEAD_BYTES: usize = 64 * 1024;
+/// More than that much of a body takes in the smallest chunks.
+const CHUNKS_BYTES: usize = 128 * 1024;
 
 /// Who asks, as the header says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +150,10 @@ impl Response {
             Framing::UntilClose if closed || rest.len() >= BODY_BYTES => {
                 Some(rest[..rest.len().min(BODY_BYTES)].to_vec())
             }
-            Framing::Chunked => chunked(rest),
+            Framing::Chunked => match chunked(rest) {
+                None if rest.len() > CHUNKS_BYTES => return Err(Malformed::UnexpectedEof),
+                body => body,
+            },
             Framing::Length(_) | Framing::UntilClose => None,
         };
         let (status, location) = (head.status, head.location.clone());
@@ -219,9 +224,9 @@ fn chunked(mut bytes: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let line_end = bytes.iter().position(|&byte| byte == b'\n')?;
-        let line = std::str::from_utf8(&bytes[..line_end]).ok()?;
-        let size = line.split(';').next().unwrap_or_default().trim();
         // A size that is none ends the body: the status is what counts.
+        let line = std::str::from_utf8(&bytes[..line_end]).unwrap_or_default();
+        let size = line.split(';').next().unwrap_or_default().trim();
         let size = usize::from_str_radix(size, 16).unwrap_or(0);
         bytes = &bytes[line_end + 1..];
         if size == 0 {
@@ -322,6 +327,21 @@ mod tests {
         assert_eq!(response.feed(head), Ok(None));
         let answer = response.feed(&[b'x'; 20_000]).unwrap().unwrap();
         assert_eq!((answer.body.len(), answer.location.as_deref()), (BODY_BYTES, Some("/x")));
+    }
+
+    #[test]
+    fn chunks_without_end_are_not_kept_without_end() {
+        let mut response = Response::default();
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(response.feed(head), Ok(None));
+        let pieces = std::iter::repeat_n([b'1'; 4096], 64);
+        let end = pieces.map(|piece| response.feed(&piece)).find(|fed| *fed != Ok(None));
+        assert_eq!(end, Some(Err(Malformed::UnexpectedEof)));
+        let no_text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let mut response = Response::default();
+        assert_eq!(response.feed(no_text.as_bytes()), Ok(None));
+        let answer = response.feed(b"\xff\r\n").unwrap().unwrap();
+        assert_eq!((answer.status, answer.body.len()), (200, 0));
     }
 
     proptest! {
