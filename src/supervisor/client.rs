@@ -71,15 +71,17 @@ impl Client {
         }
     }
 
-    /// Asks the pod to end and returns when the shim has it on record.
+    /// Asks the pod to end and returns when the shim has it on record, or the
+    /// pod has ended by itself.
     ///
     /// # Errors
     /// [`Error::NoAnswer`], [`Error::Refused`]; [`Error::TooSlow`] after
     /// `until`.
-    pub fn stop(&mut self, order: StopOrder, until: Option<Instant>) -> Result<()> {
-        self.send(&Request::Stop(order), Vec::new())?;
-        self.await_answer(until)?;
-        self.accepted()
+    pub fn stop(self, order: StopOrder, until: Option<Instant>) -> Result<()> {
+        match self.ask_to_end(&Request::Stop(order), until)? {
+            None | Some((_, Reply::Accepted)) => Ok(()),
+            Some((_, other)) => Err(unexpected(&other)),
+        }
     }
 
     /// Asks the pod to end without hearing what the shim says to it.
@@ -97,20 +99,29 @@ impl Client {
     /// [`Error::NoAnswer`] when the shim went away and none came back,
     /// [`Error::Refused`]; [`Error::TooSlow`] after `until`: the pod goes on
     /// ending.
-    pub fn stop_and_wait(mut self, order: StopOrder, until: Option<Instant>) -> Result<()> {
+    pub fn stop_and_wait(self, order: StopOrder, until: Option<Instant>) -> Result<()> {
+        match self.ask_to_end(&Request::StopAndWait(order), until)? {
+            None => Ok(()),
+            Some((mut client, Reply::Ended)) => client.await_processes(until),
+            Some((_, other)) => Err(unexpected(&other)),
+        }
+    }
+
+    /// The shim's reply, and whose it is; `None` when the pod had ended before
+    /// its shim heard of it.
+    fn ask_to_end(
+        mut self,
+        request: &Request,
+        until: Option<Instant>,
+    ) -> Result<Option<(Self, Reply)>> {
         loop {
-            self.send(&Request::StopAndWait(order.clone()), Vec::new())?;
-            self.await_answer(until)?;
-            match self.answer() {
-                Ok((Reply::Ended, _)) => {
-                    self.await_processes(until)?;
-                    return Ok(());
-                }
-                Ok((other, _)) => return Err(unexpected(&other)),
+            let sent = self.send(request, Vec::new()).and_then(|()| self.await_answer(until));
+            match sent.and_then(|()| self.answer()) {
+                Ok((reply, _)) => return Ok(Some((self, reply))),
                 // Killed and started again: asking twice is no harm.
                 Err(Error::NoAnswer { .. }) => match Self::connect(&self.roots, &self.uid)? {
                     Some(next) => self = next,
-                    None => return self.ended_unheard(),
+                    None => return self.ended_unheard().map(|()| None),
                 },
                 Err(error) => return Err(error),
             }
@@ -394,5 +405,30 @@ mod tests {
         drop(listener);
         assert_eq!(watch.next().unwrap(), Some(last));
         assert_eq!(watch.next().unwrap(), None);
+    }
+
+    #[test]
+    fn a_pod_whose_shim_goes_before_it_hears_the_wish_has_ended_as_wished() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut plan = pod();
+        plan.roots.root = dir.path().into();
+        let record = PodStore::new(&plan.roots.root).claim(&plan).unwrap();
+        let order = StopOrder {
+            grace_seconds: None,
+            force: false,
+            delete: true,
+            reason: None,
+            message: None,
+        };
+        for waits in [true, false] {
+            let listener = socket::listener(record.dir()).unwrap();
+            let connected = Client::connect(&plan.roots, &plan.uid).unwrap();
+            let client = connected.expect("somebody listens");
+            drop(listener);
+            let order = order.clone();
+            let told =
+                if waits { client.stop_and_wait(order, None) } else { client.stop(order, None) };
+            assert!(told.is_ok(), "{told:?}");
+        }
     }
 }

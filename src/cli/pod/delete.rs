@@ -144,7 +144,7 @@ enum Ended {
 }
 
 fn end(roots: &Roots, uid: &PodUid, how: &How, wait: bool) -> supervisor::Result<Ended> {
-    let Some(mut client) = Client::connect(roots, uid)? else { return Ok(Ended::Now) };
+    let Some(client) = Client::connect(roots, uid)? else { return Ok(Ended::Now) };
     if wait {
         return client.stop_and_wait(how.order(), how.patience(None)).map(|()| Ended::Now);
     }

@@ -162,7 +162,7 @@ fn stop(pods: &[Watched], roots: &Roots, force: bool) {
         };
         let client = Client::connect(roots, &pod.plan.uid);
         let asked = client.and_then(|client| match client {
-            Some(mut client) => client.stop(order, None),
+            Some(client) => client.stop(order, None),
             None => Ok(()),
         });
         if let Err(error) = asked {
