@@ -48,6 +48,9 @@ impl Follower {
             if self.file.is_none() && !self.open()? {
                 return Ok(());
             }
+            // Asked before reading: once the next instance has a log, nothing
+            // is written to this one's any more, nor is it rotated.
+            let is_complete = go_on && self.path(self.attempt + 1).exists();
             self.read_file(out)?;
             if self.renderer.is_full() {
                 return Ok(());
@@ -55,18 +58,16 @@ impl Follower {
             if self.was_rotated() {
                 // What was written between the read and the rename.
                 self.read_file(out)?;
-                self.file = self.rotated_after();
+                let Some(next) = self.successor(self.file.as_ref())? else { return Ok(()) };
+                self.file = Some(next);
                 continue;
             }
-            if !go_on || !self.path(self.attempt + 1).exists() {
+            if !is_complete {
                 return Ok(());
             }
-            // The successor exists, so the predecessor is complete; what came
-            // between the read above and this check is read once more.
-            self.read_file(out)?;
             self.flush_open_line(out);
             self.attempt += 1;
-            self.file = None;
+            self.file = self.successor(None)?;
         }
     }
 
@@ -117,10 +118,22 @@ impl Follower {
         }
     }
 
-    /// The rotated file that follows the one read so far, for a reader that
-    /// more than one rotation has overtaken; `None` when the current log does.
-    /// Where the one read so far is gone, the oldest that is left follows.
-    fn rotated_after(&self) -> Option<File> {
+    /// The file of this instance that follows `read`, which was rotated; the
+    /// oldest that is left if nothing was read yet.
+    fn successor(&self, read: Option<&File>) -> io::Result<Option<File>> {
+        // Opened first: if it is rotated while we look, it is among those that
+        // are found, and if none is found it follows.
+        let current = match File::open(self.path(self.attempt)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            opened => Some(opened?),
+        };
+        Ok(self.rotated_after(read).or(current))
+    }
+
+    /// The rotated file that follows `read`, for a reader that more than one
+    /// rotation has overtaken; `None` when the current log does. Where `read`
+    /// is gone, the oldest that is left follows.
+    fn rotated_after(&self, read: Option<&File>) -> Option<File> {
         let prefix = format!("{}.log.", self.attempt);
         let entries = std::fs::read_dir(&self.folder).ok()?.flatten();
         let rotated = entries.map(|entry| entry.path());
@@ -130,9 +143,10 @@ impl Follower {
         // By name is by age.
         let mut rotated: Vec<PathBuf> = rotated.filter(is_ours).collect();
         rotated.sort();
-        let own = self.file.as_ref()?.metadata().ok()?;
+        let own = read.and_then(|file| file.metadata().ok());
+        let own = own.map(|found| (found.dev(), found.ino()));
         let same = |path: &PathBuf| {
-            path.metadata().is_ok_and(|found| (found.dev(), found.ino()) == (own.dev(), own.ino()))
+            path.metadata().is_ok_and(|found| Some((found.dev(), found.ino())) == own)
         };
         let next = rotated.iter().position(same).map_or(0, |at| at + 1);
         File::open(rotated.get(next)?).ok()
@@ -152,6 +166,7 @@ impl Follower {
 mod tests {
     use super::*;
     use std::fs;
+    use std::time::{Duration, Instant};
 
     fn line(text: &str) -> String {
         format!("2026-01-01T00:00:01Z stdout F {text}\n")
@@ -201,6 +216,42 @@ mod tests {
             fs::remove_file(folder.path().join(old)).expect("remove");
         }
         assert_eq!(read(&mut follower), "e\nf\n");
+    }
+
+    #[test]
+    fn no_line_is_missed_however_fast_the_log_rotates() {
+        const LINES: usize = 400;
+        let folder = tempfile::tempdir().expect("folder");
+        let mut follower = Follower::new(folder.path(), 0, Selection::default());
+        let write = |attempt: usize, numbers: std::ops::Range<usize>| {
+            let log = folder.path().join(format!("{attempt}.log"));
+            for number in numbers {
+                fs::write(&log, line(&number.to_string())).expect("write");
+                let aside = folder.path().join(format!("{attempt}.log.{number:04}"));
+                fs::rename(&log, aside).expect("rotate");
+            }
+            fs::write(&log, line("end")).expect("write");
+        };
+        // What was rotated before somebody follows is not shown.
+        fs::write(folder.path().join("0.log"), line("begin")).expect("write");
+        let mut seen = read(&mut follower);
+        fs::rename(folder.path().join("0.log"), folder.path().join("0.log.")).expect("rotate");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                write(0, 0..LINES / 2);
+                write(1, LINES / 2..LINES);
+            });
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while seen.matches("end\n").count() < 2 {
+                assert!(Instant::now() < deadline, "{seen}");
+                seen += &read(&mut follower);
+            }
+        });
+        let half = |numbers: std::ops::Range<usize>| {
+            numbers.map(|number| format!("{number}\n")).collect::<String>() + "end\n"
+        };
+        let all = half(0..LINES / 2) + &half(LINES / 2..LINES);
+        assert_eq!(seen, format!("begin\n{all}"));
     }
 
     #[test]
