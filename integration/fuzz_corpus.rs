@@ -8,8 +8,16 @@ use std::path::Path;
 mod config;
 #[path = "fuzz/checks/control.rs"]
 mod control;
+#[path = "fuzz/checks/env_file.rs"]
+mod env_file;
 #[path = "fuzz/checks/expansion.rs"]
 mod expansion;
+#[path = "fuzz/checks/grpc.rs"]
+mod grpc;
+#[path = "fuzz/checks/http.rs"]
+mod http;
+#[path = "fuzz/checks/image.rs"]
+mod image;
 #[path = "fuzz/checks/layer.rs"]
 mod layer;
 #[path = "fuzz/checks/log.rs"]
@@ -20,18 +28,28 @@ mod manifest;
 mod quantity;
 #[path = "fuzz/checks/reference.rs"]
 mod reference;
+#[path = "fuzz/checks/seccomp.rs"]
+mod seccomp;
+#[path = "fuzz/checks/users.rs"]
+mod users;
 
 type Check = fn(&[u8]);
 
-const CHECKS: [(&str, Check); 8] = [
+const CHECKS: [(&str, Check); 14] = [
     ("config", config::check),
     ("control", control::check),
+    ("env_file", env_file::check),
     ("expansion", expansion::check),
+    ("grpc", grpc::check),
+    ("http", http::check),
+    ("image", image::check),
     ("layer", layer::check),
     ("log", log::check),
     ("manifest", manifest::check),
     ("quantity", quantity::check),
     ("reference", reference::check),
+    ("seccomp", seccomp::check),
+    ("users", users::check),
 ];
 
 #[test]

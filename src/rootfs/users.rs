@@ -54,10 +54,13 @@ impl UserError {
 impl fmt::Display for UserError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // An image's word: on one line whatever it is.
             Self::UnknownUser(name) => {
+                let name = name.escape_debug();
                 write!(f, "unable to find user {name}: no matching entries in passwd file")
             }
             Self::UnknownGroup(name) => {
+                let name = name.escape_debug();
                 write!(f, "unable to find group {name}: no matching entries in group file")
             }
             Self::OutOfRange(id) => write!(f, "resolve user {id:?}: id out of range"),
