@@ -34,6 +34,8 @@ SKIPPED_HOST := target/skipped-tests
 SKIPPED_VM   := target/vm/out/skipped-tests
 # The Debian release whose kernel the virtual machine runs, e.g. trixie.
 KERNEL_RELEASE ?= own
+# All of the tests there take a third of it on two cores.
+VM_SECONDS ?= 2400
 
 .PHONY: help
 help: ## List the targets
@@ -134,7 +136,7 @@ in-vm:
 vm-tests: export PODRT_TEST_BIN = $(CURDIR)/$(RELEASE)
 vm-tests: export CARGO_TARGET_$(shell echo $(TARGET) | tr a-z- A-Z_)_RUNNER = \
   $(CURDIR)/integration/vm/run --kernel $(CURDIR)/target/vm/kernel-$(KERNEL_RELEASE) \
-  --rw $(CURDIR)/target/vm/out $(VM_FLAGS) --
+  --rw $(CURDIR)/target/vm/out --timeout $(VM_SECONDS) $(VM_FLAGS) --
 vm-tests:
 	@$(MAKE) --no-print-directory cargo-test SKIP_LOG=$(SKIPPED_VM) \
 	  ARGS="--test integration -- --test-threads=2 $(FILTER)"

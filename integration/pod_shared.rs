@@ -58,8 +58,10 @@ fn containers_do_not_share_files_or_processes() {
 fn a_shared_process_namespace_has_pause_as_process_1() {
     let world = World::with_fixture();
     let extra = "  shareProcessNamespace: true";
-    let second = "sleep 0.2; cat /proc/1/comm; ls -d /proc/[0-9]* | wc -l";
-    world.run_pod(&two("pids", extra, "sleep 1", second), &[]).ok();
+    let first = "touch /dev/shm/a; until [ -e /dev/shm/b ]; do sleep 0.05; done";
+    let second = "until [ -e /dev/shm/a ]; do sleep 0.05; done; \
+                  cat /proc/1/comm; ls -d /proc/[0-9]* | wc -l; touch /dev/shm/b";
+    world.run_pod(&two("pids", extra, first, second), &[]).ok();
     let log = world.podrt(&["logs", "pids", "-c", "b"]).ok();
     let lines: Vec<&str> = log.lines().collect();
     assert!(lines[0].contains("pause"), "{log}");

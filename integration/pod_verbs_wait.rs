@@ -41,10 +41,32 @@ fn wait_returns_when_the_condition_is_met_and_not_before() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("spawn");
+    await_watching(&waiting);
     world.podrt(&["delete", "pod", "w", "--now"]).ok();
     let output = waiting.wait_with_output().expect("wait");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "pod/w condition met\n");
     world.assert_clean();
+}
+
+/// Until the command has looked, and sits in poll(2) on its inotify.
+#[track_caller]
+fn await_watching(command: &std::process::Child) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let folder = format!("/proc/{}", command.id());
+    let is_inotify = |entry: std::fs::DirEntry| {
+        let target = std::fs::read_link(entry.path()).unwrap_or_default();
+        target.to_string_lossy() == "anon_inode:inotify"
+    };
+    // poll and ppoll of x86-64, ppoll of aarch64.
+    let is_polling = || {
+        let call = std::fs::read_to_string(format!("{folder}/syscall")).expect("it runs");
+        ["7 ", "271 ", "73 "].iter().any(|poll| call.starts_with(poll))
+    };
+    let descriptors = || std::fs::read_dir(format!("{folder}/fd")).expect("it runs").flatten();
+    while !(descriptors().any(is_inotify) && is_polling()) {
+        assert!(Instant::now() < deadline, "it watches nothing");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -60,7 +82,7 @@ fn wait_for_a_pod_that_is_still_to_be_created() {
     world.run_pod(&shell_pod("late", "Never", "true"), &["-d"]).ok();
     let output = waiting.wait_with_output().expect("wait");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "pod/late condition met\n");
-    assert!(begun.elapsed() < Duration::from_secs(60));
+    assert!(begun.elapsed() < Duration::from_secs(190), "it was told, and did not look at the end");
     world.podrt(&["delete", "pod", "late"]).ok();
     world.assert_clean();
 }
