@@ -80,7 +80,7 @@ pub struct CheckpointOptions {
     pub status_fd: Option<i32>,
 }
 
-/// Everything [`restore`](super::restore) needs to know.
+/// Everything [`restore`](super::restore()) needs to know.
 #[derive(Debug)]
 pub struct RestoreOptions {
     /// As for a new container of the same spec.
