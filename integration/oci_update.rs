@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Bundle, World, has_controllers};
+use crate::support::{Bundle, World, has_controllers, skip};
 
 /// A running container with a device node that it may not open.
 fn running(world: &World, args: &[&str]) -> String {
@@ -125,6 +125,30 @@ fn events_tell_usage_and_a_lack_of_memory_until_the_container_ends() {
     }
     world.podrt(&["kill", &id, "KILL"]).ok();
     assert!(child.wait().expect("its end").success(), "it ends with the container");
+    world.podrt(&["delete", "-f", &id]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_share_of_the_cache_is_refused_by_name_without_the_hardware() {
+    let name = "a_share_of_the_cache_is_refused_by_name_without_the_hardware";
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
+    if mounts.contains(" resctrl ") {
+        return skip(name, "there is a resctrl file system");
+    }
+    let world = World::new();
+    let id = world.name("c");
+    let bundle = Bundle::new(&world, "b", &["sleep", "1000"]).write();
+    world.podrt(&["run", "-d", "-b", &bundle, &id]).ok();
+    for flag in ["--l3-cache-schema=L3:0=f", "--mem-bw-schema=MB:0=20"] {
+        let error = world.podrt(&["update", flag, &id]).error(1);
+        assert!(
+            error.ends_with("set linux.intelRdt: no resctrl file system is mounted"),
+            "{error}"
+        );
+    }
+    let error = world.podrt(&["update", "--mem-bw-schema=L3:0=f", &id]).error(1);
+    assert!(error.contains("linux.intelRdt.memBwSchema"), "{error}");
     world.podrt(&["delete", "-f", &id]).ok();
     world.assert_clean();
 }

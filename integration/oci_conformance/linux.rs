@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::case::{Case, Place, by, leaf, push, put};
+use super::case::{Case, Place, announced, by, leaf, push, put};
 use super::process::no_change;
 use super::table::Row;
 use crate::support::run;
@@ -17,7 +17,7 @@ pub fn cases(place: &Place) -> Vec<Case> {
         paths(place),
         memory_policy(),
         rest(),
-        refused(),
+        hardware(),
     ]
     .into_iter()
     .flatten()
@@ -196,7 +196,7 @@ fn net_device(place: &Place, _: &Row) -> Result<(), String> {
     if seen { Ok(()) } else { Err(format!("{ran:?}")) }
 }
 
-fn refused() -> Vec<Case> {
+fn hardware() -> Vec<Case> {
     let mut cases = vec![leaf("linux.netDevices.*.name", Value::Null).looks(net_device)];
     for (field, value) in [
         ("closID", json!("leaf")),
@@ -207,7 +207,21 @@ fn refused() -> Vec<Case> {
         ("enableMBM", json!(true)),
         ("enableMonitoring", json!(true)),
     ] {
-        cases.push(leaf(&format!("linux.intelRdt.{field}"), value));
+        cases.push(cache_share(&format!("linux.intelRdt.{field}"), value));
     }
     cases
+}
+
+/// Needs hardware: where there is some, whether this very share can be had is
+/// the kernel's to say.
+fn cache_share(field: &str, value: Value) -> Case {
+    let path = field.to_owned();
+    leaf(field, value.clone()).looks(move |place, row| {
+        let mut config = place.config("true", &no_change());
+        put(&mut config, &path, value.clone());
+        let ran = place.run(&config);
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let told = ran.code == 0 || ran.stderr.contains("set linux.intelRdt");
+        if mounts.contains(" resctrl ") && told { Ok(()) } else { announced(row, &ran) }
+    })
 }

@@ -40,6 +40,10 @@ pub enum Error {
     Placeholder { source: SyscallError },
     /// The device program was refused.
     Devices { path: String, source: SyscallError },
+    /// `linux.intelRdt` where there is none.
+    NoResctrl,
+    /// A resctrl group is not what it must be.
+    Rdt { folder: PathBuf, problem: String },
     /// Removal went on past these.
     Remove { path: String, failures: Vec<Error> },
 }
@@ -59,10 +63,10 @@ impl Error {
             Self::Path(_) | Self::Value { .. } => ErrorKind::InvalidInput,
             Self::Missing(_) => ErrorKind::NotFound,
             Self::InUse(_) => ErrorKind::AlreadyExists,
-            Self::MissingController { .. } => ErrorKind::Unsupported,
+            Self::MissingController { .. } | Self::NoResctrl => ErrorKind::Unsupported,
             Self::Limit { cause, .. } => cause.kind(),
             Self::Unkillable { .. } | Self::Freeze { .. } => ErrorKind::TimedOut,
-            Self::Remove { .. } => ErrorKind::System,
+            Self::Remove { .. } | Self::Rdt { .. } => ErrorKind::System,
         }
     }
 }
@@ -99,6 +103,10 @@ impl fmt::Display for Error {
             Self::Placeholder { source } => write!(f, "hold a systemd scope open: {source}"),
             Self::Devices { path, source } => {
                 write!(f, "set device rules of cgroup {path:?}: {source}")
+            }
+            Self::NoResctrl => f.write_str("set linux.intelRdt: no resctrl file system is mounted"),
+            Self::Rdt { folder, problem } => {
+                write!(f, "set linux.intelRdt: use {folder:?}: {problem}")
             }
             Self::Remove { path, failures } => {
                 write!(f, "remove cgroup {path:?}: ")?;

@@ -21,6 +21,8 @@ mod limits_v2;
 mod oom;
 mod processes;
 mod remove;
+pub mod resctrl;
+mod schemata;
 mod share;
 mod stats;
 pub mod systemd;

@@ -96,6 +96,7 @@ impl Creation {
                 if !creation.undo.has_cgroup() {
                     creation.record.cgroup.clear();
                 }
+                creation.record.rdt = creation.undo.rdt();
                 creation.adopt(pid)?;
                 Ok(creation)
             }

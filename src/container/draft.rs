@@ -13,8 +13,9 @@ use super::init::namespaces::NamespacePlan;
 use super::init::process::{ProcessPlan, Surroundings};
 use super::kept::Keep;
 use super::options::{Console, CreateOptions, Gate, RootSource, Stdio};
-use super::record::Record;
+use super::record::{Record, cgroup_error};
 use super::{exec, net_devices, plan, proc_mount, refuse, systemd};
+use crate::cgroup::resctrl::{Resctrl, Wish};
 use crate::model::ContainerId;
 use crate::rootfs::{CgroupView, RootfsInput, RootfsPlan};
 use crate::sys::prctl::Rlimit;
@@ -33,6 +34,7 @@ pub(super) struct Draft {
     pub(super) console: Console,
     pub(super) pid_file: Option<PathBuf>,
     pub(super) gate: Gate,
+    pub(super) rdt: Option<(Resctrl, Wish)>,
 }
 
 /// What the maker writes below `/proc/<pid>` for a child in a new user
@@ -62,6 +64,7 @@ impl Draft {
         check_console(&process, &console)?;
         let mappings = mappings(linux, &namespaces, &process)?;
         let cgroup = systemd::cgroup_path(options.cgroup_driver, linux, id.as_str())?;
+        let rdt = rdt(linux, id.as_str())?;
         let mut sources = options.sources;
         if let Some(pid_namespace) = namespaces.joined_pid() {
             proc_mount::add(&spec, pid_namespace.as_fd(), &mut sources)?;
@@ -115,9 +118,17 @@ impl Draft {
             console,
             pid_file: options.pid_file,
             gate: options.gate,
+            rdt,
             spec,
         })
     }
+}
+
+/// What of cache and memory bandwidth is asked for, and where.
+pub(super) fn rdt(linux: &Linux, id: &str) -> Result<Option<(Resctrl, Wish)>> {
+    let Some(rdt) = linux.intel_rdt() else { return Ok(None) };
+    let found = Wish::new(rdt, id).and_then(|wish| Ok((Resctrl::find()?, wish)));
+    found.map(Some).map_err(|error| cgroup_error(&error))
 }
 
 fn process_plan(

@@ -217,7 +217,11 @@ impl Target {
             Some(_) => drop(self.record.require_cgroup()?),
             None => {}
         }
-        self.cgroup(below)?.entry().map_err(|error| cgroup_error(&error))
+        let mut entry = self.cgroup(below)?.entry().map_err(|error| cgroup_error(&error))?;
+        if let Some(rdt) = &self.record.rdt {
+            entry.join.extend(rdt.entry().map_err(|error| cgroup_error(&error))?);
+        }
+        Ok(entry)
     }
 
     fn cgroup(&self, below: Option<&Path>) -> Result<Cgroup> {

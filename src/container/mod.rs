@@ -49,7 +49,7 @@ pub use options::{
 };
 pub use stage::{Stage, StepError};
 pub use state::{State, Status};
-pub use update::update;
+pub use update::{update, update_rdt};
 pub use verbs::{delete, delete_of_pod, kill, pause, processes, resume, start};
 
 /// Decides all that [`create`] decides before it makes anything.

@@ -12,8 +12,8 @@ use super::init::child::Entrance;
 use super::options::{CgroupDriver, Gate};
 use super::record::{StateDir, cgroup_error};
 use super::systemd;
-use crate::cgroup::Cgroup;
 use crate::cgroup::systemd::Placeholder;
+use crate::cgroup::{Cgroup, resctrl};
 use crate::sys::fault::{self, Point};
 use crate::sys::{SyscallError, fd};
 
@@ -23,6 +23,7 @@ pub(super) struct Undo {
     pub(super) dir: StateDir,
     cgroup: Option<Cgroup>,
     driver: CgroupDriver,
+    rdt: Option<resctrl::Group>,
     armed: bool,
 }
 
@@ -30,6 +31,11 @@ impl Undo {
     /// Whether the container has a cgroup.
     pub(super) fn has_cgroup(&self) -> bool {
         self.cgroup.is_some()
+    }
+
+    /// Its resctrl group, for the record.
+    pub(super) fn rdt(&self) -> Option<resctrl::Group> {
+        self.rdt.clone()
     }
 
     /// The container is complete: nothing is undone any more.
@@ -47,6 +53,9 @@ impl Drop for Undo {
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill();
             let _ = systemd::remove(self.driver, cgroup);
+        }
+        if let Some(rdt) = &self.rdt {
+            let _ = rdt.remove();
         }
         let _ = self.dir.remove();
     }
@@ -82,7 +91,7 @@ impl Outset {
         fault(Point::ClaimState)?;
         let dir = StateDir::claim(&draft.state_root, &draft.record.id)?;
         let driver = draft.record.cgroup_driver;
-        let mut undo = Undo { dir, cgroup: None, driver, armed: true };
+        let mut undo = Undo { dir, cgroup: None, driver, rdt: None, armed: true };
         // Before the cgroup: `delete` finds that by the spec when this process
         // is killed on the way.
         fault(Point::SaveSpec)?;
@@ -91,7 +100,12 @@ impl Outset {
         let (cgroup, placeholder) = systemd::make(&draft.record, &draft.resources)?;
         undo.cgroup = cgroup;
         let entry = undo.cgroup.as_ref().map(Cgroup::entry).transpose();
-        let entry = entry.map_err(|error| cgroup_error(&error))?.unwrap_or_default();
+        let mut entry = entry.map_err(|error| cgroup_error(&error))?.unwrap_or_default();
+        if let Some((resctrl, wish)) = &draft.rdt {
+            let group = resctrl.make(wish).map_err(|error| cgroup_error(&error))?;
+            let group = undo.rdt.insert(group);
+            entry.join.extend(group.entry().map_err(|error| cgroup_error(&error))?);
+        }
         fault(Point::MakeGate)?;
         let (held, gate, status) = gates(draft.gate, &undo.dir)?;
         let entrance = Entrance { join_cgroups: entry.join, gate, status };

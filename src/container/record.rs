@@ -53,6 +53,9 @@ pub(super) struct Record {
     /// Empty for a container without one.
     pub(super) cgroup: String,
     pub(super) cgroup_driver: CgroupDriver,
+    /// Its share of cache and memory bandwidth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rdt: Option<crate::cgroup::resctrl::Group>,
     /// Its first process is process 1 of a pid namespace: all others die with
     /// it.
     pub(super) own_pid: bool,
@@ -86,6 +89,7 @@ impl Record {
             owner: None,
             cgroup,
             cgroup_driver,
+            rdt: None,
             own_pid: false,
             late_hooks: spec.hooks().as_ref().is_some_and(late),
         }

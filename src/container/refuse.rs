@@ -20,9 +20,6 @@ pub(super) fn check(spec: &Spec, linux: &Linux) -> Result<()> {
     if spec.root().is_none() {
         return Err(invalid("root is missing"));
     }
-    if linux.intel_rdt().is_some() {
-        return Err(invalid("linux.intelRdt is not supported"));
-    }
     net_devices::check(linux)?;
     selinux("linux.mountLabel", linux.mount_label().as_deref())
 }

@@ -192,6 +192,9 @@ fn delete_with(state_root: &Path, id: &ContainerId, force: bool, rest: &Rest) ->
         }
     }
     remove_cgroup(&record)?;
+    if let Some(rdt) = &record.rdt {
+        rdt.remove().map_err(|error| cgroup_error(&error))?;
+    }
     if record.late_hooks {
         (rest.poststop)(&dir, &record);
     }

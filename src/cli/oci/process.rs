@@ -44,7 +44,24 @@ pub fn read_spec(path: &Path) -> Result<Spec, Failure> {
             file("read", path, &error)
         }
     })?;
-    parse(&bytes, path, "/process")
+    let mut spec = parse(&bytes, path, "/process")?;
+    add_monitoring(&mut spec, &bytes);
+    Ok(spec)
+}
+
+/// The older names of `linux.intelRdt.enableMonitoring` are spelled otherwise
+/// in the types we parse into, which would leave them out.
+fn add_monitoring(spec: &mut Spec, bytes: &[u8]) {
+    let Some(linux) = spec.linux() else { return };
+    let Some(mut rdt) = linux.intel_rdt().clone() else { return };
+    let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let on = |name| value["linux"]["intelRdt"][name] == true;
+    if on("enableCMT") || on("enableMBM") {
+        rdt.set_enable_monitoring(Some(true));
+        let mut linux = linux.clone();
+        linux.set_intel_rdt(Some(rdt));
+        spec.set_linux(Some(linux));
+    }
 }
 
 /// Parses `bytes`, whose process is at `process`. Capabilities that this podrt
@@ -106,6 +123,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_older_names_of_monitoring_are_read() {
+        for (field, wanted) in
+            [("enableCMT", Some(true)), ("enableMBM", Some(true)), ("closID", None)]
+        {
+            let mut spec = crate::container::spec::example(None);
+            let value = if field == "closID" { json!("x") } else { json!(true) };
+            spec["linux"]["intelRdt"] = json!({field: value});
+            let bytes = spec.to_string();
+            let mut parsed: Spec = serde_json::from_str(&bytes).unwrap();
+            add_monitoring(&mut parsed, bytes.as_bytes());
+            let rdt = parsed.linux().as_ref().unwrap().intel_rdt().clone().unwrap();
+            assert_eq!(rdt.enable_monitoring(), &wanted, "{field}");
+        }
+    }
 
     #[test]
     fn an_unknown_capability_is_left_out_and_other_errors_stay() {

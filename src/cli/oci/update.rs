@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::path::Path;
 
-use oci_spec::runtime::LinuxResources;
+use oci_spec::runtime::{LinuxIntelRdt, LinuxResources};
 use serde_json::{Map, Value, json};
 
 use super::flags::{Flag, Grammar, Typed, UsageError, value};
@@ -36,8 +36,8 @@ pub const GRAMMAR: Grammar = Grammar {
         value("memory-reservation", "", "memory reservation in bytes"),
         value("memory-swap", "", "limit of memory and swap in bytes, -1 for none"),
         value("pids-limit", "", "most processes"),
-        value("l3-cache-schema", "", "Intel RDT: not supported"),
-        value("mem-bw-schema", "", "Intel RDT: not supported"),
+        value("l3-cache-schema", "", "share of the L3 cache, by Intel RDT"),
+        value("mem-bw-schema", "", "share of memory bandwidth, by Intel RDT"),
     ],
     least: 1,
     most: 1,
@@ -77,7 +77,23 @@ pub fn run(globals: &Globals, typed: &Typed) -> Outcome {
     };
     container::update(&globals.roots.root, &id, resources)
         .map_err(Failure::of("update", id.as_str()))?;
+    if let Some(share) = share(typed)? {
+        container::update_rdt(&globals.roots.root, &id, &share)
+            .map_err(Failure::of("update", id.as_str()))?;
+    }
     Ok(0)
+}
+
+/// What of cache and memory bandwidth, where one is given.
+fn share(typed: &Typed) -> Result<Option<LinuxIntelRdt>, Failure> {
+    let (cache, bandwidth) = (typed.text("l3-cache-schema")?, typed.text("mem-bw-schema")?);
+    if cache.is_none() && bandwidth.is_none() {
+        return Ok(None);
+    }
+    let mut share = LinuxIntelRdt::default();
+    share.set_l3_cache_schema(cache.map(str::to_owned));
+    share.set_mem_bw_schema(bandwidth.map(str::to_owned));
+    Ok(Some(share))
 }
 
 fn from_file(path: &OsStr) -> Result<LinuxResources, Failure> {
@@ -101,11 +117,6 @@ fn parse(bytes: &[u8], path: &Path) -> Result<LinuxResources, Failure> {
 }
 
 fn from_flags(typed: &Typed) -> Result<LinuxResources, Failure> {
-    for flag in ["l3-cache-schema", "mem-bw-schema"] {
-        if typed.value(flag).is_some() {
-            return Err(Failure::Contradiction(format!("--{flag}: Intel RDT is not supported")));
-        }
-    }
     let mut parts = Map::new();
     let mut put = |part: &str, field: &str, value: Value| {
         parts.entry(part).or_insert_with(|| json!({}))[field] = value;

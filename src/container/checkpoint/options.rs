@@ -63,7 +63,7 @@ pub struct PageServer {
     pub port: u16,
 }
 
-/// Everything [`checkpoint`](super::checkpoint) needs to know.
+/// Everything [`checkpoint`](super::checkpoint()) needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointOptions {
     pub images: Images,

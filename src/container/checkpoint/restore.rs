@@ -51,9 +51,10 @@ pub fn restore(options: RestoreOptions) -> Result<Created> {
     let mut request = new_request(&images, LOG, shared, false)?;
     let draft = Draft::new(create)?;
     let outset = Outset::make(&draft)?;
-    let Draft { record, spec, console, pid_file, init, .. } = draft;
+    let Draft { mut record, spec, console, pid_file, init, .. } = draft;
     // It has open all that a new container would mount.
     drop(init);
+    record.rdt = outset.undo.rdt();
     let mut restoring = Restoring { outset, record, spec, console, child: None, master: None };
     let root = restoring.make_root()?;
     let Record { bundle, rootfs, .. } = &restoring.record;

@@ -49,7 +49,7 @@ pub(in super::super) struct InitPlan {
 /// What the maker has set up for its entry.
 #[derive(Debug)]
 pub(in super::super) struct Entrance {
-    /// `cgroup.procs` of v1 hierarchies.
+    /// `cgroup.procs` of v1 hierarchies, `tasks` of resctrl groups.
     pub(in super::super) join_cgroups: Vec<OwnedFd>,
     pub(in super::super) gate: OwnedFd,
     /// Where a failure after the gate is written.
