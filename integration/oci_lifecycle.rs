@@ -133,6 +133,26 @@ fn pause_freezes_and_resume_goes_on() {
 }
 
 #[test]
+fn a_created_container_can_be_paused_and_starts_only_when_it_is_resumed() {
+    let world = World::new();
+    let id = world.name("c");
+    let path = Bundle::new(&world, "b", &["sleep", "1000"]).write();
+    world.podrt(&["create", "-b", &path, &id]).ok();
+    world.podrt(&["pause", &id]).ok();
+    assert_eq!(state(&world, &id)["status"], "paused");
+    let error = world.podrt(&["start", &id]).error(1);
+    assert!(error.contains("cannot start a container that is paused"), "{error}");
+    let error = world.podrt(&["delete", &id]).error(1);
+    assert!(error.contains("that is not stopped: paused"), "{error}");
+    world.podrt(&["resume", &id]).ok();
+    assert_eq!(state(&world, &id)["status"], "created");
+    world.podrt(&["start", &id]).ok();
+    wait_status(&world, &id, "running");
+    world.podrt(&["delete", "--force", &id]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn list_and_ps_show_what_runs() {
     let world = World::new();
     let (id, other) = (world.name("a"), world.name("b"));

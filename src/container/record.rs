@@ -145,11 +145,17 @@ impl Record {
         if dir.file("exec.fifo.new").exists() {
             return Status::Creating;
         }
-        if dir.file("exec.fifo").exists() {
-            return Status::Created;
+        // As in runc, one that is created can be paused, too.
+        match (self.is_frozen(), dir.file("exec.fifo").exists()) {
+            (true, _) => Status::Paused,
+            (false, true) => Status::Created,
+            (false, false) => Status::Running,
         }
-        let frozen = Cgroup::open(&self.cgroup).and_then(|cgroup| cgroup.is_frozen());
-        if frozen.unwrap_or(false) { Status::Paused } else { Status::Running }
+    }
+
+    /// Whether its cgroup is told to stand still.
+    pub(super) fn is_frozen(&self) -> bool {
+        Cgroup::open(&self.cgroup).and_then(|cgroup| cgroup.is_frozen()).unwrap_or(false)
     }
 
     /// The cgroup, of a container that has one.

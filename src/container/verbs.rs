@@ -37,6 +37,10 @@ pub fn start(state_root: &Path, id: &ContainerId) -> Result<()> {
     if record.process().is_none() {
         return Err(wrong(Status::Stopped));
     }
+    // It would not hear of it before it is resumed.
+    if record.is_frozen() {
+        return Err(wrong(Status::Paused));
+    }
     let failed = |call, name: &str| {
         let args = format!("{:?}", dir.file(name));
         move |errno| Error::Call {

@@ -38,13 +38,7 @@ const FREEZES_V2: u64 = 31_400;
 pub fn checkpoint(state_root: &Path, id: &ContainerId, options: &CheckpointOptions) -> Result<()> {
     let dir = StateDir::of(state_root, id);
     let record = Record::load(&dir)?;
-    match record.status(&dir) {
-        Status::Running | Status::Paused => {}
-        other => {
-            let status = other.as_str().to_owned();
-            return Err(Error::WrongState { verb: "checkpoint", status });
-        }
-    }
+    require_started(record.status(&dir), dir.file("exec.fifo").exists())?;
     if record.owner.is_some() {
         return Err(failed("a container of a pod cannot be checkpointed"));
     }
@@ -69,6 +63,17 @@ pub fn checkpoint(state_root: &Path, id: &ContainerId, options: &CheckpointOptio
         return Ok(());
     }
     verbs::delete(state_root, id, true)
+}
+
+/// Before its start a container is podrt still.
+fn require_started(status: Status, waits: bool) -> Result<()> {
+    let status = match status {
+        Status::Running => return Ok(()),
+        Status::Paused if !waits => return Ok(()),
+        Status::Paused => Status::Created,
+        other => other,
+    };
+    Err(Error::WrongState { verb: "checkpoint", status: status.as_str().to_owned() })
 }
 
 /// All that criu must know of this container.
