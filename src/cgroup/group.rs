@@ -9,9 +9,8 @@ use super::error::Error;
 use super::freeze::Freezer;
 use super::hierarchy::{self, Hierarchy, Layout};
 use super::oom::OomWatch;
-use super::share::LevelShare;
 use super::stats::Stats;
-use super::{create, devices, file, freeze, limits, processes, remove, share};
+use super::{create, devices, file, freeze, limits, processes, remove};
 
 /// How a new process gets into the cgroup.
 #[derive(Debug, Default)]
@@ -62,24 +61,6 @@ impl Cgroup {
             return Ok(group);
         }
         group.set_up(resources)
-    }
-
-    /// Gives a pod's cgroup the CPU weight of these v1 shares as a kubelet
-    /// does, not as a container's runtime would.
-    ///
-    /// # Errors
-    /// [`Error::File`] for a refused value.
-    pub fn weigh_as_pod(&self, shares: u64) -> Result<(), Error> {
-        share::of_pod(&self.here, shares)
-    }
-
-    /// Gives the level of service that `path` is the CPU weight that it has by
-    /// the pods in it. One that is gone needs none.
-    ///
-    /// # Errors
-    /// [`Error::Detect`], [`Error::File`].
-    pub fn weigh_level(path: &str, share: LevelShare) -> Result<(), Error> {
-        share::of_level(&Self::at(path)?.here, share)
     }
 
     /// Takes a cgroup that systemd has made, with processes in it, and sets the

@@ -23,7 +23,6 @@ mod processes;
 mod remove;
 pub mod resctrl;
 mod schemata;
-mod share;
 mod stats;
 pub mod systemd;
 #[cfg(test)]
@@ -36,5 +35,4 @@ pub use group::{Cgroup, Entry};
 pub use hierarchy::{Hierarchy, is_on_v2};
 pub use limits::weight_of_shares;
 pub use oom::OomWatch;
-pub use share::LevelShare;
 pub use stats::{BlkioStats, CpuStats, HugetlbStats, MemoryStats, PidsStats, Stats};

@@ -10,7 +10,6 @@ use nix::unistd::Pid;
 use oci_spec::runtime::{LinuxCpu, LinuxResources};
 
 use super::init::{Failure, Init};
-use super::level::settle_level;
 use super::record::{SandboxRecord, pause_cgroup};
 use super::{Error, Result, Step, stop, sysctl};
 use crate::cgroup::{self, Cgroup};
@@ -58,11 +57,7 @@ impl Sandbox {
         let spec = options.spec;
         let sysctls = sysctl::of(spec)?;
         fault::at(Point::SandboxCgroup).map_err(Error::call("make the pod's cgroup"))?;
-        let pod = Cgroup::create_parent(&spec.cgroup, &resources::limits(&spec.resources))?;
-        if let Some(shares) = spec.resources.cpu_shares {
-            pod.weigh_as_pod(shares)?;
-        }
-        settle_level(&spec.cgroup)?;
+        Cgroup::create_parent(&spec.cgroup, &resources::limits(&spec.resources))?;
         let cgroup = pause_group(options)?;
         let started = start_pause(spec, sysctls, &cgroup);
         let started = started.inspect_err(|_| drop(cgroup.remove()))?;

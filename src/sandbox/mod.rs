@@ -14,7 +14,6 @@ mod create;
 mod error;
 mod housekeeping;
 mod init;
-mod level;
 mod record;
 mod stop;
 mod sysctl;
@@ -22,7 +21,6 @@ mod sysctl;
 pub use create::{Sandbox, SandboxOptions};
 pub use error::{Error, Result};
 pub use init::Step;
-pub use level::settle_level;
 pub use record::SandboxRecord;
 
 #[cfg(test)]

@@ -117,11 +117,7 @@ fn container_ids(plan: &PodPlan) -> Result<Vec<ContainerId>> {
 fn remove_cgroup(path: &str) -> Result<()> {
     let group = Cgroup::at(path)?;
     group.kill()?;
-    group.remove_up_to("/podrt")?;
-    if let Err(error) = crate::sandbox::settle_level(path) {
-        tracing::warn!(%error, "cannot weigh the level of the pod, ignoring");
-    }
-    Ok(())
+    Ok(group.remove_up_to("/podrt")?)
 }
 
 /// The place is free when this returns; what was in it goes meanwhile, with
