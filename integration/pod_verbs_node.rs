@@ -147,6 +147,8 @@ fn reboot(world: &World) {
         copy(place.clone(), saved.join(number.to_string()));
     }
     world.podrt(&["delete", "pods", "--all", "--force"]).ok();
+    // What is still being removed would take the copies for it.
+    world.assert_clean();
     for (number, place) in places.iter().enumerate() {
         let _ = fs::remove_dir_all(place);
         copy(saved.join(number.to_string()), place.clone());
